@@ -1,0 +1,97 @@
+//! `compare idle`: the servers' resident memory for each connection that is
+//! open and silent.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::procfs;
+use super::run::{Bench, Common, RUN_LIMIT, words};
+use super::scenario::{Server, TCP_IDLE};
+use super::table::{Group, Table};
+
+/// Memory is settled when it stays the same for this long.
+const STEADY: Duration = Duration::from_millis(500);
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Has one message of so many bytes echoed on each connection first
+    #[arg(long, default_value_t = 0)]
+    touch: usize,
+}
+
+/// Resident bytes without and with the connections.
+struct Memory {
+    before: u64,
+    after: u64,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = Bench::prepare(&TCP_IDLE, &arguments.common)?;
+    let mut table = Table::new(vec![
+        Group::new("", &["server"]),
+        Group::new("resident KiB", &["without", "with"]),
+        Group::new("bytes per connection", &[""]),
+    ]);
+    for server in &bench.servers {
+        eprintln!("server {}", server.name);
+        let memory = measure(&bench, server, arguments)
+            .with_context(|| format!("server `{}`", server.name))?;
+        let added = memory.after as f64 - memory.before as f64;
+        table.push(vec![
+            server.name.to_owned(),
+            (memory.before / 1024).to_string(),
+            (memory.after / 1024).to_string(),
+            format!("{:.0}", added / arguments.connections as f64),
+        ]);
+    }
+    let past = match arguments.touch {
+        0 => "which never sent anything".to_owned(),
+        size => format!("which had one message of {size} bytes echoed"),
+    };
+    println!("{} idle TCP connections, {past}", arguments.connections);
+    print!("\n{table}");
+    Ok(())
+}
+
+fn measure(bench: &Bench, server: &Server, arguments: &Arguments) -> anyhow::Result<Memory> {
+    let running = bench.start_server(server, &[])?;
+    let pid = running.child.pid();
+    let before = settled_memory(pid, 0)?;
+    let mut load_arguments = vec!["idle".to_owned()];
+    load_arguments.extend(words(&[
+        ("--connect", &running.address),
+        ("--connections", &arguments.connections),
+        ("--touch", &arguments.touch),
+    ]));
+    let load = bench.start_load(&load_arguments)?;
+    load.expect("connected ", RUN_LIMIT)?;
+    let after = settled_memory(pid, arguments.connections)?;
+    Ok(Memory { before, after })
+}
+
+/// Waits until the server has accepted so many connections and its memory has
+/// stopped changing.
+fn settled_memory(pid: u32, connections: usize) -> anyhow::Result<u64> {
+    let deadline = Instant::now() + SETTLE_LIMIT;
+    let mut last = procfs::resident(pid)?;
+    while Instant::now() < deadline {
+        thread::sleep(STEADY);
+        let now = procfs::resident(pid)?;
+        if now == last && procfs::open_files(pid)? >= connections {
+            return Ok(now);
+        }
+        last = now;
+    }
+    bail!(
+        "not settled in {SETTLE_LIMIT:?}, with {} files open",
+        procfs::open_files(pid)?
+    )
+}

@@ -1,0 +1,173 @@
+//! Starts servers and load clients, each on its own CPU.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::build::Programs;
+use super::child::Child;
+use super::scenario::{Scenario, Server};
+
+/// Valgrind alone needs seconds to start a program.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+/// For a whole run of the load client, a slow tool around the server included.
+pub const RUN_LIMIT: Duration = Duration::from_secs(1800);
+/// Time for a server to go back to sleep after its last message.
+pub const SETTLE: Duration = Duration::from_millis(50);
+
+/// What every comparison can be told.
+#[derive(Args)]
+pub struct Common {
+    /// A built switchboard echo server; nothing is built in the main project then
+    #[arg(long, value_name = "PATH")]
+    ours: Option<PathBuf>,
+    /// Only these servers (repeated, or separated by commas)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    server_cpu: usize,
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    client_cpu: usize,
+}
+
+/// How the load client uses its connections.
+#[derive(Args)]
+pub struct Shape {
+    #[arg(long, default_value_t = 50)]
+    pub connections: usize,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64)]
+    pub size: usize,
+    /// Messages in flight on each connection
+    #[arg(long, default_value_t = 1)]
+    pub outstanding: usize,
+}
+
+impl Shape {
+    pub fn describe(&self) -> String {
+        format!(
+            "{} connections, messages of {} bytes, {} outstanding on each",
+            self.connections, self.size, self.outstanding
+        )
+    }
+}
+
+/// A scenario with everything built.
+pub struct Bench {
+    pub scenario: &'static Scenario,
+    pub servers: Vec<&'static Server>,
+    programs: Programs,
+    server_cpu: usize,
+    client_cpu: usize,
+}
+
+/// A server that accepts connections.
+pub struct Running {
+    pub child: Child,
+    pub address: SocketAddr,
+}
+
+impl Bench {
+    pub fn prepare(scenario: &'static Scenario, common: &Common) -> anyhow::Result<Self> {
+        for name in &common.only {
+            let mut servers = scenario.servers.iter();
+            ensure!(
+                servers.any(|server| server.name == name),
+                "there is no server `{name}`"
+            );
+        }
+        let is_wanted = |server: &&Server| {
+            common.only.is_empty() || common.only.iter().any(|name| name == server.name)
+        };
+        let servers: Vec<_> = scenario.servers.iter().filter(is_wanted).collect();
+        eprintln!("building");
+        let programs = Programs::build(&servers, common.ours.as_deref())?;
+        Ok(Self {
+            scenario,
+            servers,
+            programs,
+            server_cpu: common.server_cpu,
+            client_cpu: common.client_cpu,
+        })
+    }
+
+    /// Starts a server, under another program (its words first) if one is given.
+    pub fn start_server(&self, server: &Server, under: &[String]) -> anyhow::Result<Running> {
+        let mut command = pinned(self.server_cpu);
+        command
+            .args(under)
+            .arg(self.programs.path(server.program))
+            .args(server.arguments);
+        let child = Child::start(&mut command)?;
+        let address = child
+            .expect(self.scenario.announcement, START_LIMIT)
+            .with_context(|| format!("the server `{}` did not start", server.name))?
+            .trim()
+            .parse()
+            .context("the server announced no address")?;
+        Ok(Running { child, address })
+    }
+
+    pub fn start_load(&self, arguments: &[String]) -> anyhow::Result<Child> {
+        let load = self.programs.load();
+        Child::start(pinned(self.client_cpu).arg(load).args(arguments))
+    }
+
+    /// Starts a load client, which is connected and warm when this returns.
+    pub fn start_warm_load(
+        &self,
+        address: SocketAddr,
+        shape: &Shape,
+        warmup: u64,
+        messages: u64,
+    ) -> anyhow::Result<Child> {
+        let arguments = words(&[
+            ("--connect", &address),
+            ("--connections", &shape.connections),
+            ("--size", &shape.size),
+            ("--outstanding", &shape.outstanding),
+            ("--warmup", &warmup),
+            ("--messages", &messages),
+        ]);
+        let load = self.start_load(&arguments)?;
+        load.expect("connected ", RUN_LIMIT)?;
+        load.expect("warm", RUN_LIMIT)?;
+        Ok(load)
+    }
+}
+
+/// Options and their values as words of a command line.
+pub fn words(options: &[(&str, &dyn ToString)]) -> Vec<String> {
+    let pairs = options.iter();
+    pairs
+        .flat_map(|(name, value)| [(*name).to_owned(), value.to_string()])
+        .collect()
+}
+
+/// Has a warm load client do its counted part, and returns the seconds it took.
+pub fn run_counted(load: &mut Child) -> anyhow::Result<f64> {
+    load.send_line()?;
+    let done = load.expect("done ", RUN_LIMIT)?;
+    let seconds = done.rsplit(' ').next().and_then(|last| last.parse().ok());
+    seconds.with_context(|| format!("the load client said `done {done}`"))
+}
+
+/// Whether a program can be run at all; if not, says that it is skipped.
+pub fn is_present(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").output();
+    if let Err(error) = &found {
+        println!("skipped: cannot run {tool}: {error}");
+    }
+    found.is_ok()
+}
+
+/// `taskset` becomes the program that it runs, so that the process id stays.
+fn pinned(cpu: usize) -> Command {
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(cpu.to_string());
+    command
+}

@@ -1,0 +1,175 @@
+//! `compare tcp`: the servers' CPU time for each message of a TCP echo.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::procfs;
+use super::run::{Bench, Common, SETTLE, Shape, run_counted};
+use super::scenario::{Server, TCP};
+use super::stats::Quartiles;
+use super::table::{Group, Table};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    shape: Shape,
+    /// Rounds; each runs every server once
+    #[arg(long, default_value_t = 15)]
+    pairs: usize,
+    /// Messages before those that are counted
+    #[arg(long, default_value_t = 20_000)]
+    warmup: u64,
+    /// Messages that are counted, in each run
+    #[arg(long, default_value_t = 200_000)]
+    messages: u64,
+    /// Also writes every run's figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One run of one server.
+#[derive(Serialize)]
+struct Sample {
+    round: usize,
+    server: &'static str,
+    messages: u64,
+    cpu_nanoseconds: u64,
+    seconds: f64,
+}
+
+impl Sample {
+    fn microseconds_per_message(&self) -> f64 {
+        self.cpu_nanoseconds as f64 / 1000.0 / self.messages as f64
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = Bench::prepare(&TCP, &arguments.common)?;
+    let mut samples = Vec::new();
+    let mut order = bench.servers.clone();
+    for round in 1..=arguments.pairs {
+        eprintln!("round {round} of {}", arguments.pairs);
+        for server in &order {
+            let sample = measure(&bench, server, arguments, round)
+                .with_context(|| format!("server `{}`, round {round}", server.name))?;
+            samples.push(sample);
+        }
+        // No server is always the one that runs after a certain other one has
+        // warmed or throttled the CPU.
+        order.rotate_left(1);
+    }
+    if let Some(path) = &arguments.json {
+        write_json(path, arguments, &samples)?;
+    }
+    print(&bench, arguments, &samples);
+    Ok(())
+}
+
+fn measure(
+    bench: &Bench,
+    server: &Server,
+    arguments: &Arguments,
+    round: usize,
+) -> anyhow::Result<Sample> {
+    let running = bench.start_server(server, &[])?;
+    let pid = running.child.pid();
+    let (warmup, messages) = (arguments.warmup, arguments.messages);
+    let mut load = bench.start_warm_load(running.address, &arguments.shape, warmup, messages)?;
+    thread::sleep(SETTLE);
+    let before = procfs::cpu_time(pid)?;
+    let seconds = run_counted(&mut load)?;
+    thread::sleep(SETTLE);
+    let used = procfs::cpu_time(pid)? - before;
+    Ok(Sample {
+        round,
+        server: server.name,
+        messages,
+        cpu_nanoseconds: used.as_nanos() as u64,
+        seconds,
+    })
+}
+
+fn write_json(path: &Path, arguments: &Arguments, samples: &[Sample]) -> anyhow::Result<()> {
+    let document = serde_json::json!({
+        "scenario": "tcp",
+        "connections": arguments.shape.connections,
+        "size": arguments.shape.size,
+        "outstanding": arguments.shape.outstanding,
+        "warmup": arguments.warmup,
+        "messages": arguments.messages,
+        "samples": samples,
+    });
+    fs::write(path, serde_json::to_string_pretty(&document)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn print(bench: &Bench, arguments: &Arguments, samples: &[Sample]) {
+    println!(
+        "TCP echo: {}; {} rounds of {} messages",
+        arguments.shape.describe(),
+        arguments.pairs,
+        arguments.messages
+    );
+    let mut table = Table::new(vec![
+        Group::new("", &["server"]),
+        Group::new("CPU us per message", &["q1", "median", "q3"]),
+        Group::new(
+            format!("ratio to {}", bench.scenario.baseline),
+            &["q1", "median", "q3"],
+        ),
+        Group::new("messages/s", &["median"]),
+    ]);
+    let baseline = of_server(samples, bench.scenario.baseline);
+    for server in &bench.servers {
+        table.push(row(
+            server.name,
+            &of_server(samples, server.name),
+            &baseline,
+        ));
+    }
+    print!("\n{table}");
+}
+
+/// A server's samples, in the order of the rounds.
+fn of_server<'a>(samples: &'a [Sample], name: &str) -> Vec<&'a Sample> {
+    let own = samples.iter().filter(|sample| sample.server == name);
+    own.collect()
+}
+
+fn row(name: &str, samples: &[&Sample], baseline: &[&Sample]) -> Vec<String> {
+    let costs: Vec<f64> = samples
+        .iter()
+        .map(|sample| sample.microseconds_per_message())
+        .collect();
+    // Within a round, so that what slows a whole round slows both sides.
+    let ratios: Vec<f64> = costs
+        .iter()
+        .zip(baseline)
+        .map(|(cost, base)| cost / base.microseconds_per_message())
+        .collect();
+    let rates: Vec<f64> = samples
+        .iter()
+        .map(|sample| sample.messages as f64 / sample.seconds)
+        .collect();
+    let mut row = vec![name.to_owned()];
+    row.extend(quartile_cells(&costs));
+    row.extend(quartile_cells(&ratios));
+    row.extend(Quartiles::of(&rates).map(|rates| format!("{:.0}", rates.median)));
+    row
+}
+
+fn quartile_cells(values: &[f64]) -> [String; 3] {
+    match Quartiles::of(values) {
+        Some(quartiles) => {
+            [quartiles.first, quartiles.median, quartiles.third].map(|value| format!("{value:.3}"))
+        }
+        None => ["-"; 3].map(str::to_owned),
+    }
+}

@@ -1,0 +1,111 @@
+//! An echo server: what comes in goes out, byte for byte.
+//!
+//! ```sh
+//! cargo run --release --example echo                   # then, in another terminal:
+//! nc 127.0.0.1 7000                                    # type, and read it back; Ctrl-D finishes
+//! head -c 100M /dev/urandom | tee sent | nc -N 127.0.0.1 7000 | cmp - sent
+//! ```
+//!
+//! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, close.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use switchboard::{CloseReason, Config, Limits, Listen, Reactor, Remote, tcp};
+
+/// An echo server: what comes in goes out, byte for byte.
+#[derive(Parser)]
+struct Args {
+    /// Address to serve TCP on; may be given several times. Port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    tcp: Vec<String>,
+    /// Close connections that are idle for this many seconds.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    idle_timeout: Option<Duration>,
+    /// Let further clients wait while this many connections are open.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_connections: Option<u32>,
+    /// Close connections for which more than this many bytes wait to be sent.
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    max_backlog: usize,
+    /// On SIGINT or SIGTERM, give connections this many seconds to finish.
+    #[arg(long, value_name = "S", value_parser = seconds, default_value = "5")]
+    drain: Duration,
+}
+
+struct Echo;
+
+impl tcp::Handler for Echo {
+    type Conn = ();
+
+    fn on_open(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>) -> Option<()> {
+        log::debug!("{} opened: {:?}", cx.id(), cx.info());
+        Some(())
+    }
+
+    fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): &mut (), message: &[u8]) {
+        // A peer that reads slowly is not read from either; one that never reads is closed in the end.
+        cx.send(message).ignore();
+    }
+
+    fn on_close(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): (), reason: CloseReason) {
+        log::debug!("{} ended: {reason}", cx.id());
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &Args) -> std::io::Result<()> {
+    let limits = Limits {
+        idle_timeout: args.idle_timeout,
+        max_backlog: args.max_backlog,
+        ..Limits::default()
+    };
+    let mut reactor = Reactor::new(Config::default())?;
+    let echo = reactor.add_driver(tcp::Framed::raw());
+    for address in &args.tcp {
+        let mut listen = Listen::tcp(address).limits(limits);
+        if let Some(most) = args.max_connections {
+            listen = listen.max_connections(most as usize);
+        }
+        let listening = reactor.listen(listen, echo)?;
+        println!("listening tcp {}", listening.local_addr);
+    }
+    std::io::stdout().flush()?;
+    stop_on_signals(reactor.remote(), args.drain)?;
+    reactor.run(&mut Echo)
+}
+
+/// The first signal drains, the second exits at once.
+fn stop_on_signals(remote: Remote<Echo>, drain: Duration) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        let mut signals = signals.forever();
+        if signals.next().is_some() && remote.post(move |_, hub| hub.shutdown(drain)).is_ok() {
+            signals.next();
+        }
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,228 @@
+//! The bytes that one connection has yet to send.
+//!
+//! A pure queue of pieces: it makes no system call. Small messages are copied to the tail, so that many replies
+//! leave in one `send`; large or shared ones are queued as they are and leave by a gathered write. A piece is
+//! dropped when its last byte has gone, so a long queue shrinks from the front without ever being moved.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+/// Most slices offered to one gathered write. Linux takes 1,024 (IOV_MAX); beyond a few dozen the copy into the
+/// kernel costs far more than the call (hyper offers 64).
+pub(crate) const MAX_SLICES: usize = 64;
+
+/// Bytes up to which a copied piece grows before the next one is begun: what one turn of a fast peer takes.
+const PIECE: usize = 64 * 1024;
+
+/// Bytes up to which a shared message is copied to the tail instead: cheaper than one more slice.
+const COPY_UP_TO: usize = 1024;
+
+/// Bytes of capacity that an empty outbox may keep for its next message.
+const KEEP: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Only a lone piece may be empty: the buffer kept for the next message.
+    pieces: VecDeque<Piece>,
+    /// Bytes of the front piece that have been sent; less than its length unless it is empty.
+    sent: usize,
+    /// Bytes left to send.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Copied(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Appends a copy of `data`.
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        self.append(data.len(), |tail| tail.extend_from_slice(data));
+    }
+
+    /// Appends `data` without copying it, unless it is so small that copying is cheaper.
+    pub(crate) fn push_shared(&mut self, data: Bytes) {
+        if data.len() <= COPY_UP_TO {
+            return self.push(&data);
+        }
+        if self.len == 0 {
+            self.pieces.clear();
+        }
+        self.len += data.len();
+        self.pieces.push_back(Piece::Shared(data));
+    }
+
+    /// Lends the tail to `write`, which appends to it. `about` is the number of bytes expected.
+    pub(crate) fn append<R>(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let fits =
+            matches!(self.pieces.back(), Some(Piece::Copied(tail)) if tail.len() + about <= PIECE);
+        if !fits {
+            if self.len == 0 {
+                self.pieces.clear();
+            }
+            self.pieces
+                .push_back(Piece::Copied(Vec::with_capacity(about)));
+        }
+        let Some(Piece::Copied(tail)) = self.pieces.back_mut() else {
+            unreachable!("a copied piece has just been put there");
+        };
+        let before = tail.len();
+        let result = write(tail);
+        debug_assert!(tail.len() >= before, "the tail may only grow");
+        self.len += tail.len() - before;
+        if tail.is_empty() && self.pieces.len() > 1 {
+            self.pieces.pop_back();
+        }
+        result
+    }
+
+    /// Bytes left to send.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first bytes to send, if they are all that is left or the rest does not fit beside them.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        match self.pieces.len() {
+            1 => Some(&self.pieces[0].bytes()[self.sent..]),
+            _ => None,
+        }
+    }
+
+    /// Fills `slices` from the front with at most `budget` bytes and returns how many slices and bytes that is.
+    pub(crate) fn slices<'a>(
+        &'a self,
+        slices: &mut [IoSlice<'a>; MAX_SLICES],
+        budget: usize,
+    ) -> (usize, usize) {
+        let (mut filled, mut offered, mut skip) = (0, 0, self.sent);
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            if offered == budget {
+                break;
+            }
+            let bytes = &piece.bytes()[skip..];
+            let bytes = &bytes[..bytes.len().min(budget - offered)];
+            *slice = IoSlice::new(bytes);
+            (filled, offered, skip) = (filled + 1, offered + bytes.len(), 0);
+        }
+        (filled, offered)
+    }
+
+    /// Forgets the first `sent` bytes: they have left.
+    pub(crate) fn consume(&mut self, sent: usize) {
+        debug_assert!(sent <= self.len);
+        self.len -= sent;
+        self.sent += sent;
+        while let Some(front) = self.pieces.front_mut() {
+            let length = front.bytes().len();
+            if self.sent < length || length == 0 {
+                break;
+            }
+            self.sent -= length;
+            match front {
+                Piece::Copied(bytes) if self.len == 0 && bytes.capacity() <= KEEP => bytes.clear(),
+                _ => drop(self.pieces.pop_front()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a socket that takes `step` bytes at a time would have received.
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut received = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let (filled, offered) = outbox.slices(&mut slices, step);
+            assert!(offered > 0 && offered <= step);
+            for slice in &slices[..filled] {
+                received.extend_from_slice(slice);
+            }
+            outbox.consume(offered);
+        }
+        received
+    }
+
+    #[test]
+    fn small_messages_share_one_piece() {
+        let mut outbox = Outbox::default();
+        outbox.push(b"one ");
+        outbox.push(b"two ");
+        outbox.push_shared(Bytes::from_static(b"three"));
+        assert_eq!(outbox.single(), Some(&b"one two three"[..]));
+    }
+
+    #[test]
+    fn a_large_shared_message_is_not_copied() {
+        let shared = Bytes::from(vec![7; COPY_UP_TO + 1]);
+        let mut outbox = Outbox::default();
+        outbox.push_shared(shared.clone());
+        assert_eq!(outbox.single().map(<[u8]>::as_ptr), Some(shared.as_ptr()));
+    }
+
+    #[test]
+    fn capacity_above_the_mark_is_given_back_after_a_drain() {
+        let mut outbox = Outbox::default();
+        outbox.push(&[1; KEEP]);
+        outbox.consume(KEEP);
+        assert_eq!(outbox.pieces.len(), 1, "a buffer of this size is kept");
+        outbox.push(&[1; KEEP + 1]);
+        outbox.consume(KEEP + 1);
+        assert!(outbox.pieces.is_empty(), "a larger one is not");
+    }
+
+    #[test]
+    fn an_empty_message_leaves_no_piece_behind() {
+        let mut outbox = Outbox::default();
+        outbox.push_shared(Bytes::from(vec![7; COPY_UP_TO + 1]));
+        outbox.push(b"");
+        assert_eq!(outbox.pieces.len(), 1);
+    }
+
+    proptest! {
+        /// Whatever is pushed and however little the socket takes, the bytes leave in order.
+        #[test]
+        fn behaves_as_a_plain_vector(
+            messages in prop::collection::vec((any::<bool>(), 0usize..3_000), 0..40),
+            step in 1usize..5_000,
+            between in 0usize..2_000,
+        ) {
+            let (mut outbox, mut model, mut received) = (Outbox::default(), Vec::new(), Vec::new());
+            for (number, (shared, length)) in messages.into_iter().enumerate() {
+                let data = vec![number as u8; length];
+                model.extend_from_slice(&data);
+                if shared { outbox.push_shared(Bytes::from(data)) } else { outbox.push(&data) }
+                let some = between.min(outbox.len());
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let (filled, offered) = outbox.slices(&mut slices, some);
+                for slice in &slices[..filled] { received.extend_from_slice(slice); }
+                outbox.consume(offered);
+            }
+            prop_assert_eq!(outbox.len(), model.len() - received.len());
+            received.extend(drain(&mut outbox, step));
+            prop_assert_eq!(received, model);
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! What a turn does for each id: accept, read, deliver, time out, settle.
+//!
+//! This is the only place that calls drivers. Each call is made with the application, the hub and the loop's
+//! buffer borrowed side by side, and inside `catch_unwind`, so that a panic costs one connection and not the loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+
+use crate::id::ConnId;
+
+use super::Reactor;
+use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
+use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
+use super::listen::Exhaustion;
+use super::report::Slowest;
+use super::socket::{Flags, Received, Socket};
+use super::sys::Stream;
+
+/// What came of one try to accept.
+enum Accepted {
+    Opened(ConnId, DriverId),
+    /// This client was turned away or had gone; the next one may be better off.
+    Skipped,
+    /// Nobody waits, or nobody can be taken in.
+    Done,
+}
+
+/// What there is for the driver after one look at a connection.
+enum Input {
+    /// This many bytes at the front of the loop's buffer.
+    Buffered(usize),
+    /// More than the loop's buffer holds: the bytes held so far, and the new ones behind them.
+    Held(Vec<u8>),
+    /// The peer has finished; these bytes were never consumed.
+    Eof(Vec<u8>),
+    Nothing,
+}
+
+impl<A> Reactor<A> {
+    /// Serves one id of the ready queue.
+    pub(super) fn serve(&mut self, app: &mut A, id: ConnId) {
+        match self.hub.slots.get_mut(id) {
+            None => self.hub.turn.stale += 1,
+            Some(Entry::Listener(listener)) => {
+                listener.flags.clear(Flags::QUEUED);
+                self.accept(app, id);
+            }
+            Some(Entry::Stream(socket)) => {
+                socket.flags.clear(Flags::QUEUED);
+                self.exchange(app, id);
+            }
+        }
+    }
+
+    /// Accepts until nobody waits or the budget is spent.
+    fn accept(&mut self, app: &mut A, listener: ConnId) {
+        for _ in 0..self.hub.config.accept_budget {
+            match self.hub.accept(listener) {
+                Accepted::Opened(id, driver) => {
+                    self.call(id, driver, "on_open", |driver, hub, _| {
+                        driver.on_open(app, hub, id, Origin::Accepted { listener });
+                    })
+                }
+                Accepted::Skipped => {}
+                Accepted::Done => return,
+            }
+        }
+        self.hub.queue(listener);
+    }
+
+    /// Writes what waits, reads within the budget, and gives the bytes to the driver.
+    fn exchange(&mut self, app: &mut A, id: ConnId) {
+        let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
+            return;
+        };
+        let driver = socket.driver;
+        if socket.outbox.is_some() {
+            self.hub.flush_now(id);
+        }
+        if self.hub.take_drained(id) {
+            self.call(id, driver, "on_drain", |driver, hub, _| {
+                driver.on_drain(app, hub, id)
+            });
+        }
+        let mut budget = self.hub.config.read_budget;
+        while budget > 0 {
+            match self.hub.receive(id, &mut self.buffer, &mut budget) {
+                Input::Buffered(length) => {
+                    self.call(id, driver, "on_data", |driver, hub, buffer| {
+                        let used = driver.on_data(app, hub, id, &mut buffer[..length]);
+                        hub.hold(
+                            id,
+                            &buffer[used.min(length)..length],
+                            driver.max_unconsumed(),
+                        );
+                    });
+                }
+                Input::Held(mut bytes) => self.call(id, driver, "on_data", |driver, hub, _| {
+                    let used = driver.on_data(app, hub, id, &mut bytes);
+                    bytes.drain(..used.min(bytes.len()));
+                    hub.hold_all(id, bytes, driver.max_unconsumed());
+                }),
+                Input::Eof(mut rest) => {
+                    self.call(id, driver, "on_eof", |driver, hub, _| {
+                        driver.on_eof(app, hub, id, &mut rest)
+                    });
+                    break;
+                }
+                Input::Nothing => break,
+            }
+        }
+        self.hub.flush_now(id);
+    }
+
+    /// Runs what waited for this turn: hand-overs and posts.
+    pub(super) fn run_errands(&mut self, app: &mut A) {
+        for _ in 0..self.hub.errands.len() {
+            match self.hub.errands.pop_front() {
+                Some(Errand::HandOver(id, to)) => self.hand_over(app, id, to),
+                Some(Errand::Post(id, message)) => {
+                    if let Some(driver) = self.hub.open_driver(id) {
+                        self.call(id, driver, "on_post", |driver, hub, _| {
+                            driver.on_post(app, hub, id, message)
+                        });
+                    } else {
+                        self.hub.turn.stale += 1;
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+
+    fn hand_over(&mut self, app: &mut A, id: ConnId, to: DriverId) {
+        let Some(from) = self.hub.open_driver(id) else {
+            return;
+        };
+        let reason = CloseReason::HandedOver;
+        self.call(id, from, "on_close", |driver, hub, _| {
+            driver.on_close(app, hub, id, reason)
+        });
+        self.hub.move_to(id, to);
+        self.call(id, to, "on_open", |driver, hub, _| {
+            driver.on_open(app, hub, id, Origin::HandedOver { from })
+        });
+        if let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) {
+            socket.flags.clear(Flags::MOVING);
+            if socket.has_work() {
+                self.hub.queue(id);
+            }
+        }
+    }
+
+    /// Runs at most a budget of the jobs that other threads have sent.
+    pub(super) fn run_remote(&mut self, app: &mut A) {
+        self.more_remote = self
+            .inbox
+            .take(self.hub.config.remote_budget, &mut self.jobs);
+        while let Some(job) = self.jobs.pop_front() {
+            self.hub.turn.remote += 1;
+            let hub = &mut self.hub;
+            if catch_unwind(AssertUnwindSafe(|| job(app, hub))).is_err() {
+                self.hub.turn.panics += 1;
+                log::error!("a job from another thread panicked");
+            }
+        }
+    }
+
+    /// Tells the drivers of a shutdown, or ends what is left when its deadline has passed.
+    pub(super) fn run_shutdown(&mut self, app: &mut A) {
+        match self.hub.stopping {
+            Stopping::Announced(deadline) => {
+                self.hub.stopping = Stopping::Draining(deadline);
+                for number in 0..self.drivers.len() {
+                    let id = DriverId(number as u16);
+                    self.call_driver(id, "on_stop", |driver, hub| driver.on_stop(app, hub, id));
+                }
+            }
+            Stopping::Draining(deadline) if self.hub.now() >= deadline => {
+                for number in 0..self.drivers.len() {
+                    for id in self.hub.ids(DriverId(number as u16)) {
+                        self.hub.reset(id, CloseReason::Shutdown);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Fires what is due. All of it is collected first, so a timer set while firing waits for another turn.
+    pub(super) fn fire_timers(&mut self, app: &mut A) {
+        let (now, mut patience, mut due) = (self.hub.now(), Vec::new(), Vec::new());
+        self.hub.deadlines.expire(now, &mut patience);
+        self.hub.timers.expire(now, &mut due);
+        for (_, (id, due)) in patience {
+            match due {
+                Due::Patience => self.time_out(app, id),
+                Due::Retry => self.hub.retry(id),
+            }
+        }
+        self.hub.turn.timers += due.len();
+        for (timer, (owner, key)) in due {
+            self.hub.forget_timer(owner, timer);
+            match owner {
+                Owner::App => self.call_app(app, key),
+                Owner::Driver(id) => self.call_driver(id, "on_timer", |driver, hub| {
+                    driver.on_timer(app, hub, None, key);
+                }),
+                Owner::Conn(id) => match self.hub.open_driver(id) {
+                    Some(driver) => self.call(id, driver, "on_timer", |driver, hub, _| {
+                        driver.on_timer(app, hub, Some(id), key);
+                    }),
+                    None => self.hub.turn.stale += 1,
+                },
+            }
+        }
+    }
+
+    fn time_out(&mut self, app: &mut A, id: ConnId) {
+        let now = self.hub.millis();
+        let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
+            return;
+        };
+        socket.deadline = None;
+        let driver = socket.driver;
+        if socket.flags.has(Flags::CLOSING) {
+            if socket.next_deadline(now).is_some_and(|at| at <= now) {
+                let reason = socket.reason;
+                return self.hub.reset(id, reason);
+            }
+        } else if let Some(timeout) = socket.passed(now) {
+            self.call(id, driver, "on_timeout", |driver, hub, _| {
+                driver.on_timeout(app, hub, id, timeout)
+            });
+            if timeout == Timeout::Lifetime {
+                self.hub.close_for(id, CloseReason::TimedOut(timeout));
+            }
+        }
+        self.hub.arm(id);
+    }
+
+    /// Flushes and closes until nothing is left to flush or close. `on_close` may send to others and close them,
+    /// so this is a fixed point; it ends, since each connection is closed once and nothing opens here.
+    pub(super) fn settle(&mut self, app: &mut A) {
+        loop {
+            if let Some(id) = self.hub.dirty.pop_front() {
+                if self.hub.is_dirty(id) {
+                    self.hub.flush_now(id);
+                }
+            } else if let Some(id) = self.hub.dead.pop_front() {
+                if let Some(Entry::Stream(socket)) = self.hub.slots.get(id) {
+                    let (driver, reason) = (socket.driver, socket.reason);
+                    self.hub.turn.closes += 1;
+                    self.call(id, driver, "on_close", |driver, hub, _| {
+                        driver.on_close(app, hub, id, reason)
+                    });
+                }
+                self.hub.release(id);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Calls a driver about a connection. If it panics, that connection is closed and the loop goes on.
+    #[inline]
+    fn call(
+        &mut self,
+        id: ConnId,
+        driver: DriverId,
+        callback: &'static str,
+        call: impl FnOnce(&mut dyn Driver<A>, &mut Hub, &mut [u8]),
+    ) {
+        let Self {
+            drivers,
+            hub,
+            buffer,
+            ..
+        } = self;
+        let Some(driver) = drivers.get_mut(usize::from(driver.0)) else {
+            return;
+        };
+        if !guarded(hub, callback, |hub| call(driver.as_mut(), hub, buffer)) {
+            let peer = hub.info(id).map(|info| info.peer_addr);
+            log::error!("{callback} panicked; closing {id}, peer {peer:?}");
+            hub.reset(id, CloseReason::Panicked);
+        }
+    }
+
+    fn call_driver(
+        &mut self,
+        driver: DriverId,
+        callback: &'static str,
+        call: impl FnOnce(&mut dyn Driver<A>, &mut Hub),
+    ) {
+        let Self { drivers, hub, .. } = self;
+        let Some(driver) = drivers.get_mut(usize::from(driver.0)) else {
+            return;
+        };
+        if !guarded(hub, callback, |hub| call(driver.as_mut(), hub)) {
+            log::error!("{callback} panicked");
+        }
+    }
+
+    fn call_app(&mut self, app: &mut A, key: u32) {
+        let Self { on_timer, hub, .. } = self;
+        match on_timer {
+            None => log::warn!(
+                "timer {key} of the application fired, and Reactor::on_timer was never called"
+            ),
+            Some(on_timer) => {
+                if !guarded(hub, "on_timer", |hub| on_timer(app, hub, key)) {
+                    log::error!("on_timer of the application panicked");
+                }
+            }
+        }
+    }
+}
+
+/// Runs a callback, with its panics caught and its time taken. False if it panicked.
+#[inline]
+fn guarded(hub: &mut Hub, callback: &'static str, call: impl FnOnce(&mut Hub)) -> bool {
+    let Some(patience) = hub.config.slow_callback else {
+        return catch(hub, call);
+    };
+    let before = Instant::now();
+    let done = catch(hub, call);
+    let took = before.elapsed();
+    if hub.turn.slowest.is_none_or(|slowest| took > slowest.took) {
+        hub.turn.slowest = Some(Slowest { callback, took });
+        if took > patience {
+            log::warn!("{callback} kept the loop for {took:?}; nobody else was served meanwhile");
+        }
+    }
+    done
+}
+
+#[inline]
+fn catch(hub: &mut Hub, call: impl FnOnce(&mut Hub)) -> bool {
+    let done = catch_unwind(AssertUnwindSafe(|| call(hub))).is_ok();
+    if !done {
+        hub.turn.panics += 1;
+    }
+    done
+}
+
+impl Hub {
+    /// Looks once for input: held bytes that are to be given again, or one `recv`.
+    #[inline]
+    fn receive(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) -> Input {
+        let now = self.millis();
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return Input::Nothing;
+        };
+        let flags = socket.flags;
+        if flags.has(Flags::CLOSING) || flags.has(Flags::DEAD) {
+            self.discard(id, buffer, budget);
+            return Input::Nothing;
+        }
+        if !socket.wants_data() || flags.has(Flags::EOF_TOLD) {
+            // A failure is reported once, and we shall not come upon it by reading.
+            if flags.has(Flags::FAILED) {
+                let error = socket
+                    .stream
+                    .take_error()
+                    .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+                self.end(id, CloseReason::from_error(&error));
+            }
+            return Input::Nothing;
+        }
+        let held = socket.held.take();
+        if socket.flags.take(Flags::REDELIVER) {
+            if let Some(held) = held {
+                return Input::Held(*held);
+            }
+            return self.receive(id, buffer, budget);
+        }
+        if flags.has(Flags::EOF) {
+            socket.flags.set(Flags::EOF_TOLD);
+            return Input::Eof(held.map(|held| *held).unwrap_or_default());
+        }
+        if !flags.has(Flags::READABLE) {
+            socket.held = held;
+            return Input::Nothing;
+        }
+        // Held bytes go to the front of the buffer and new ones behind them, as long as half of it stays free.
+        let front = held.as_ref().map_or(0, |held| held.len());
+        let front = if front <= buffer.len() / 2 { front } else { 0 };
+        let most = (*budget).min(buffer.len() - front);
+        self.turn.reads += 1;
+        match socket.receive(&self.sys, &mut buffer[front..front + most]) {
+            Received::Bytes(read) => {
+                (socket.last_read, socket.last_active) = (now, now);
+                self.turn.bytes_read += read as u64;
+                *budget -= read;
+                match held {
+                    None => Input::Buffered(read),
+                    Some(held) if front > 0 => {
+                        buffer[..front].copy_from_slice(&held);
+                        Input::Buffered(front + read)
+                    }
+                    Some(mut held) => {
+                        held.extend_from_slice(&buffer[..read]);
+                        Input::Held(*held)
+                    }
+                }
+            }
+            Received::Eof => {
+                socket.flags.set(Flags::EOF_TOLD);
+                Input::Eof(held.map(|held| *held).unwrap_or_default())
+            }
+            Received::Failed(error) => {
+                self.end(id, CloseReason::from_error(&error));
+                Input::Nothing
+            }
+            Received::Nothing => {
+                socket.held = held;
+                if socket.flags.has(Flags::STALLED) {
+                    self.retry_later(id);
+                }
+                Input::Nothing
+            }
+        }
+    }
+
+    /// Reads what nobody wants any more, so that closing does not turn into a reset, until the peer's FIN.
+    fn discard(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return;
+        };
+        while *budget > 0 && socket.flags.has(Flags::READABLE) && !socket.flags.has(Flags::DEAD) {
+            self.turn.reads += 1;
+            match socket.receive(&self.sys, buffer) {
+                Received::Bytes(read) => {
+                    self.turn.bytes_read += read as u64;
+                    *budget = budget.saturating_sub(read);
+                }
+                Received::Nothing => break,
+                Received::Eof => break,
+                Received::Failed(_) => return self.end(id, CloseReason::Reset),
+            }
+        }
+    }
+
+    /// Keeps the bytes that a driver did not consume.
+    #[inline]
+    fn hold(&mut self, id: ConnId, rest: &[u8], most: usize) {
+        if !rest.is_empty() {
+            self.hold_all(id, rest.to_vec(), most);
+        }
+    }
+
+    fn hold_all(&mut self, id: ConnId, rest: Vec<u8>, most: usize) {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return;
+        };
+        if rest.is_empty() || socket.flags.has(Flags::CLOSING) || socket.flags.has(Flags::DEAD) {
+            return;
+        }
+        // Whatever arrived in one read may wait; only what is left over from earlier reads as well is too much.
+        if rest.len() > most && socket.wants_data() {
+            log::warn!(
+                "{id}: {} bytes left unconsumed, at most {most} allowed",
+                rest.len()
+            );
+            return self.close_for(id, CloseReason::Unconsumed);
+        }
+        socket.held = Some(Box::new(rest));
+    }
+
+    fn accept(&mut self, id: ConnId) -> Accepted {
+        let Some(Entry::Listener(listener)) = self.slots.get_mut(id) else {
+            return Accepted::Done;
+        };
+        if listener.flags.has(Flags::DEAD) {
+            return Accepted::Done;
+        }
+        if listener.is_full() {
+            self.hold_listener(id);
+            return Accepted::Done;
+        }
+        match self.sys.accept(&listener.socket) {
+            Ok((stream, peer)) => self.take_in(id, stream, peer),
+            Err(error) => self.accept_failed(id, &error),
+        }
+    }
+
+    fn take_in(&mut self, listener_id: ConnId, stream: TcpStream, peer: SocketAddr) -> Accepted {
+        let now = self.millis();
+        let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) else {
+            return Accepted::Done;
+        };
+        if !listener.admit(peer) {
+            self.totals.refused += 1;
+            if listener.may_warn(now) {
+                log::warn!("refusing {peer}: its address holds as many connections as it may");
+            }
+            return Accepted::Skipped;
+        }
+        let (driver, limits) = (listener.driver, Rc::clone(&listener.limits));
+        let mut socket = Socket::new(Stream::Tcp(stream), peer, driver, limits, now);
+        socket.listener = Some(listener_id);
+        match self.adopt(socket) {
+            Ok(id) => {
+                log::trace!("accept {id} from {peer}");
+                self.turn.accepts += 1;
+                Accepted::Opened(id, driver)
+            }
+            Err(error) => {
+                self.turn.accept_errors += 1;
+                log::error!("cannot register the connection from {peer}: {error}");
+                if let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) {
+                    listener.leave(peer);
+                }
+                Accepted::Skipped
+            }
+        }
+    }
+
+    fn accept_failed(&mut self, id: ConnId, error: &io::Error) -> Accepted {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Accepted::Done;
+        }
+        self.turn.accept_errors += 1;
+        let now = self.millis();
+        let Some(Entry::Listener(listener)) = self.slots.get_mut(id) else {
+            return Accepted::Done;
+        };
+        let exhausted = matches!(
+            error.raw_os_error(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+        );
+        if listener.may_warn(now) {
+            log::warn!("accepting on {}: {error}", listener.local_addr);
+        }
+        if !exhausted {
+            // One client's misfortune (ECONNABORTED, EPROTO, EPERM): others wait behind it, and no edge will
+            // come for them.
+            return Accepted::Skipped;
+        }
+        if listener.exhaustion == Exhaustion::Shed && listener.shed() {
+            self.totals.refused += 1;
+            return Accepted::Skipped;
+        }
+        if !listener.flags.has(Flags::STALLED) {
+            listener.flags.set(Flags::STALLED);
+            self.retry_later(id);
+        }
+        self.hold_listener(id);
+        Accepted::Done
+    }
+
+    /// Lets a listener wait for a connection to close. The clients in its backlog will cause no further edge.
+    fn hold_listener(&mut self, id: ConnId) {
+        if !self.held_listeners.contains(&id) {
+            self.held_listeners.push(id);
+        }
+    }
+
+    /// A shortage may be over.
+    fn retry(&mut self, id: ConnId) {
+        match self.slots.get_mut(id) {
+            Some(Entry::Stream(socket)) => socket.flags.clear(Flags::STALLED),
+            Some(Entry::Listener(listener)) => listener.flags.clear(Flags::STALLED),
+            None => return,
+        }
+        self.queue(id);
+    }
+
+    fn take_drained(&mut self, id: ConnId) -> bool {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return false;
+        };
+        socket.flags.take(Flags::DRAINED)
+            && !socket.flags.has(Flags::CLOSING)
+            && !socket.flags.has(Flags::DEAD)
+    }
+
+    fn is_dirty(&self, id: ConnId) -> bool {
+        matches!(self.slots.get(id), Some(Entry::Stream(socket)) if socket.flags.has(Flags::DIRTY))
+    }
+
+    /// The driver of a connection that is open.
+    fn open_driver(&self, id: ConnId) -> Option<DriverId> {
+        match self.slots.get(id) {
+            Some(Entry::Stream(socket)) if self.is_open(id) => Some(socket.driver),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! One stream connection: what the kernel has said of it, what we want of it, and the bytes in between.
+//!
+//! The rules of edge-triggered readiness live here and nowhere else:
+//! * A socket is registered once, for both directions. What an edge said stays true until a call proves otherwise,
+//!   so readiness is kept in flags, and whoever stops early finds the flag still set.
+//! * A short read on TCP means that the receive queue is empty and saves the read that would only return
+//!   `WouldBlock`. Not so when the event also said that the peer has finished (data and FIN give one edge, not
+//!   two) or that urgent data is there (it splits a read in two): then we read on until the kernel says so.
+//! * A short write means that the send buffer is full. The kernel will report when it no longer is.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::event::Event;
+
+use crate::id::ConnId;
+
+use super::config::Limits;
+use super::driver::{CloseReason, DriverId, Timeout};
+use super::outbox::{MAX_SLICES, Outbox};
+use super::sys::{Stream, Sys};
+use super::timers::TimerId;
+
+/// Other platforms may return less than there is.
+const SHORT_READ_MEANS_DRAINED: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+));
+
+/// The state of one stream. Kept small: an idle connection is little more than this.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) stream: Stream,
+    pub(crate) flags: Flags,
+    pub(crate) driver: DriverId,
+    /// Set with `Flags::CLOSING` or `Flags::DEAD`.
+    pub(crate) reason: CloseReason,
+    pub(crate) limits: Rc<Limits>,
+    /// Bytes to send. `None` while there are none.
+    pub(crate) outbox: Option<Box<Outbox>>,
+    /// Bytes that the driver has not consumed. `None` while there are none.
+    pub(crate) held: Option<Box<Vec<u8>>>,
+    pub(crate) listener: Option<ConnId>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) bytes_read: u64,
+    pub(crate) bytes_written: u64,
+    /// When the connection was opened; this and the next two in milliseconds of the reactor's life.
+    pub(crate) opened: u64,
+    /// When bytes were last received, or reading was last resumed.
+    pub(crate) last_read: u64,
+    /// When bytes were last received or sent; once closing, when they were last sent.
+    pub(crate) last_active: u64,
+    /// The one timer behind all time-outs, re-armed when it fires and not when bytes move.
+    pub(crate) deadline: Option<TimerId>,
+}
+
+/// What is known and wanted of a socket, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u32);
+
+impl Flags {
+    /// There may be something to read.
+    pub(crate) const READABLE: Self = Self(1);
+    /// There may be room to write.
+    pub(crate) const WRITABLE: Self = Self(1 << 1);
+    /// The event said that the peer has finished: a short read does not mean drained.
+    pub(crate) const READ_CLOSED: Self = Self(1 << 2);
+    /// The event said that urgent data is there: a short read does not mean drained.
+    pub(crate) const URGENT: Self = Self(1 << 3);
+    /// The event said that the connection has failed.
+    pub(crate) const FAILED: Self = Self(1 << 4);
+    /// In the ready queue.
+    pub(crate) const QUEUED: Self = Self(1 << 5);
+    /// In the list of those to flush.
+    pub(crate) const DIRTY: Self = Self(1 << 6);
+    /// The application has stopped reading.
+    pub(crate) const PAUSED: Self = Self(1 << 7);
+    /// The backlog is above its high mark, and has not been below the low one since.
+    pub(crate) const BACKLOGGED: Self = Self(1 << 8);
+    /// `on_drain` is due.
+    pub(crate) const DRAINED: Self = Self(1 << 9);
+    /// Held bytes are to be given to the driver again without waiting for more.
+    pub(crate) const REDELIVER: Self = Self(1 << 10);
+    /// Another driver is about to take over.
+    pub(crate) const MOVING: Self = Self(1 << 11);
+    /// The peer has finished sending: `recv` returned 0.
+    pub(crate) const EOF: Self = Self(1 << 12);
+    /// The driver has been told so.
+    pub(crate) const EOF_TOLD: Self = Self(1 << 13);
+    /// Our side is to be shut when the outbox is empty.
+    pub(crate) const FINISHING: Self = Self(1 << 14);
+    /// Our FIN is sent.
+    pub(crate) const SHUT: Self = Self(1 << 15);
+    /// Closing: no more sends, received bytes are thrown away.
+    pub(crate) const CLOSING: Self = Self(1 << 16);
+    /// In the list of those to reap.
+    pub(crate) const DEAD: Self = Self(1 << 17);
+    /// The system was short of memory; a timer will try again.
+    pub(crate) const STALLED: Self = Self(1 << 18);
+
+    /// Any of these stops the reading.
+    const BLOCKED: Self = Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0);
+    /// Any of these refuses further sends.
+    pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
+    const ENDED: Self = Self(Self::CLOSING.0 | Self::DEAD.0);
+
+    /// True if any bit of `other` is set.
+    #[inline]
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    #[inline]
+    pub(crate) const fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    /// Clears the bits of `other`. True if any was set.
+    #[inline]
+    pub(crate) const fn take(&mut self, other: Self) -> bool {
+        let had = self.has(other);
+        self.clear(other);
+        had
+    }
+}
+
+/// What one `recv` brought.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Bytes(usize),
+    Eof,
+    Failed(io::Error),
+    Nothing,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: SocketAddr,
+        driver: DriverId,
+        limits: Rc<Limits>,
+        now: u64,
+    ) -> Self {
+        let mut flags = Flags::default();
+        flags.set(Flags::WRITABLE);
+        Self {
+            stream,
+            flags,
+            driver,
+            reason: CloseReason::Local,
+            limits,
+            outbox: None,
+            held: None,
+            listener: None,
+            peer,
+            bytes_read: 0,
+            bytes_written: 0,
+            opened: now,
+            last_read: now,
+            last_active: now,
+            deadline: None,
+        }
+    }
+
+    /// Remembers what an event said. True if there is something to do about it.
+    #[inline]
+    pub(crate) fn mark(&mut self, event: &Event) -> bool {
+        if event.is_readable() {
+            self.flags.set(Flags::READABLE);
+        }
+        if event.is_writable() {
+            self.flags.set(Flags::WRITABLE);
+        }
+        if event.is_read_closed() {
+            self.flags
+                .set(Flags(Flags::READABLE.0 | Flags::READ_CLOSED.0));
+        }
+        if event.is_priority() {
+            self.flags.set(Flags(Flags::READABLE.0 | Flags::URGENT.0));
+        }
+        if event.is_error() {
+            self.flags.set(Flags(Flags::READABLE.0 | Flags::FAILED.0));
+        }
+        // A fresh connection reports that it can be written to; with nothing to write that is no work.
+        self.flags.has(Flags::READABLE) || self.outbox.is_some()
+    }
+
+    /// True while received bytes would be given to the driver.
+    #[inline]
+    pub(crate) fn wants_data(&self) -> bool {
+        !self.flags.has(Flags(Flags::BLOCKED.0 | Flags::ENDED.0))
+    }
+
+    /// True while we have stopped reading of our own accord, so that the peer's silence is no fault.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0))
+    }
+
+    /// True if serving it again would bring something, without another event.
+    pub(crate) fn has_work(&self) -> bool {
+        let flags = self.flags;
+        if flags.has(Flags(Flags::DEAD.0 | Flags::STALLED.0)) {
+            return false;
+        }
+        let reading = flags.has(Flags::CLOSING) || self.wants_data();
+        let input = flags.has(Flags(Flags::READABLE.0 | Flags::REDELIVER.0))
+            || flags.has(Flags::EOF) && !flags.has(Flags(Flags::EOF_TOLD.0 | Flags::CLOSING.0));
+        let output = flags.has(Flags::WRITABLE) && self.outbox.is_some();
+        reading && input || output || flags.has(Flags::DRAINED)
+    }
+
+    /// Reads once into `buffer`, and updates what is known about the receive queue.
+    #[inline]
+    pub(crate) fn receive(&mut self, sys: &Sys, buffer: &mut [u8]) -> Received {
+        match sys.receive(&self.stream, buffer) {
+            Ok(0) => {
+                self.flags.clear(Flags::READABLE);
+                self.flags.set(Flags::EOF);
+                Received::Eof
+            }
+            Ok(read) => {
+                let ends_by_itself = self
+                    .flags
+                    .has(Flags(Flags::READ_CLOSED.0 | Flags::URGENT.0));
+                if read < buffer.len() && !ends_by_itself && SHORT_READ_MEANS_DRAINED {
+                    self.flags.clear(Flags::READABLE);
+                }
+                self.bytes_read += read as u64;
+                Received::Bytes(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.flags.clear(Flags(Flags::READABLE.0 | Flags::URGENT.0));
+                Received::Nothing
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Received::Nothing,
+            Err(error) if is_shortage(&error) => {
+                self.flags.set(Flags::STALLED);
+                Received::Nothing
+            }
+            Err(error) => Received::Failed(error),
+        }
+    }
+
+    /// Sends at most `budget` bytes of the outbox, as far as the kernel takes them. Returns the number of bytes
+    /// and of calls. A shortage of memory is no error of this connection: it sets `STALLED`.
+    pub(crate) fn flush(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
+        let (mut written, mut calls) = (0, 0);
+        let Some(outbox) = &mut self.outbox else {
+            return Ok((0, 0));
+        };
+        while !outbox.is_empty() && written < budget && self.flags.has(Flags::WRITABLE) {
+            calls += 1;
+            let left = budget - written;
+            let (offered, result) = match outbox.single() {
+                Some(data) => {
+                    let data = &data[..data.len().min(left)];
+                    (data.len(), sys.send(&self.stream, data))
+                }
+                None => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let (filled, offered) = outbox.slices(&mut slices, left);
+                    (offered, sys.send_gathered(&self.stream, &slices[..filled]))
+                }
+            };
+            match result {
+                Ok(sent) => {
+                    outbox.consume(sent);
+                    written += sent;
+                    if sent < offered {
+                        self.flags.clear(Flags::WRITABLE);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flags.clear(Flags::WRITABLE)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_shortage(&error) => {
+                    self.flags.set(Flags::STALLED);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.bytes_written += written as u64;
+        Ok((written, calls))
+    }
+
+    /// Bytes waiting to be sent.
+    #[inline]
+    pub(crate) fn backlog(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// When the next of this connection's time-outs passes, in milliseconds, if it has any.
+    pub(crate) fn next_deadline(&self, now: u64) -> Option<u64> {
+        let after = |since: u64, patience: Option<Duration>| {
+            patience.map(|patience| since.saturating_add(millis(patience)))
+        };
+        if self.flags.has(Flags::CLOSING) {
+            return after(self.last_active, Some(self.limits.linger));
+        }
+        let stopped = self.is_stopped();
+        let read = if stopped { now } else { self.last_read };
+        let active = if self.flags.has(Flags::PAUSED) {
+            now
+        } else {
+            self.last_active
+        };
+        let lifetime = after(self.opened, self.limits.lifetime);
+        let read = after(read, self.limits.read_timeout);
+        let idle = after(active, self.limits.idle_timeout);
+        [read, idle, lifetime].into_iter().flatten().min()
+    }
+
+    /// Which time-out has passed at `now`, if any. Silence that has passed begins anew.
+    pub(crate) fn passed(&mut self, now: u64) -> Option<Timeout> {
+        let over = |since: u64, patience: Option<Duration>| {
+            patience.is_some_and(|patience| now - since >= millis(patience))
+        };
+        if self.is_stopped() {
+            self.last_read = now;
+        }
+        if self.flags.has(Flags::PAUSED) {
+            self.last_active = now;
+        }
+        if over(self.opened, self.limits.lifetime) {
+            return Some(Timeout::Lifetime);
+        }
+        if over(self.last_read, self.limits.read_timeout) {
+            self.last_read = now;
+            return Some(Timeout::Read);
+        }
+        if over(self.last_active, self.limits.idle_timeout) {
+            self.last_active = now;
+            return Some(Timeout::Idle);
+        }
+        None
+    }
+}
+
+/// In whole milliseconds, rounded up: never early.
+fn millis(duration: Duration) -> u64 {
+    let whole = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2);
+    whole + u64::from(duration.subsec_nanos() % 1_000_000 != 0)
+}
+
+/// The system is short of memory for a moment, which says nothing about the connection.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of an idle connection is decided here.
+    #[test]
+    fn a_socket_stays_small() {
+        // mio's streams carry the poller's number in debug builds.
+        let allowed = if cfg!(debug_assertions) { 168 } else { 152 };
+        assert!(
+            size_of::<Socket>() <= allowed,
+            "{} bytes",
+            size_of::<Socket>()
+        );
+    }
+
+    #[test]
+    fn durations_round_up_to_milliseconds() {
+        assert_eq!(millis(Duration::from_micros(1)), 1);
+        assert_eq!(millis(Duration::from_millis(1)), 1);
+        assert_eq!(millis(Duration::from_micros(1001)), 2);
+        assert!(millis(Duration::MAX) > u64::from(u32::MAX));
+    }
+}

@@ -1,0 +1,263 @@
+//! The one seam through which every system call of a socket goes.
+//!
+//! In production each function is the call itself behind one test of a pointer. A test scripts what the kernel
+//! would hardly ever say: no descriptors left, no buffers, an aborted connection, a short write.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+use socket2::SockRef;
+
+/// A system call that [`Faults`] can script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Call {
+    /// `accept4`
+    Accept,
+    /// `epoll_wait`
+    Poll,
+    /// `recv`
+    Receive,
+    /// `epoll_ctl(EPOLL_CTL_ADD)`
+    Register,
+    /// `send` and `sendmsg`
+    Send,
+}
+
+/// What a scripted call does instead of, or with, the real one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Fails with this error number and leaves the kernel alone.
+    Errno(i32),
+    /// Makes the real call with at most this many bytes.
+    Short(usize),
+    /// Makes the real call: a place in a script where nothing goes wrong.
+    Pass,
+}
+
+/// A script of faults for the system calls of one reactor, and a count of them. For tests.
+///
+/// # Examples
+///
+/// ```
+/// use switchboard::testing::{Call, Fault, Faults};
+/// use switchboard::{Config, Reactor};
+///
+/// let faults = Faults::default();
+/// faults.next(Call::Accept, Fault::Errno(libc::EMFILE));
+/// let config = Config { faults: Some(faults.clone()), ..Config::default() };
+/// let reactor: Reactor<()> = Reactor::new(config)?;
+/// assert_eq!(faults.count(Call::Accept), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Rc<RefCell<Script>>);
+
+#[derive(Debug, Default)]
+struct Script {
+    next: HashMap<Call, VecDeque<Fault>>,
+    always: HashMap<Call, Fault>,
+    counts: HashMap<Call, usize>,
+}
+
+impl Faults {
+    /// Adds a fault for one call, behind those that are scripted for it already.
+    pub fn next(&self, call: Call, fault: Fault) {
+        self.0
+            .borrow_mut()
+            .next
+            .entry(call)
+            .or_default()
+            .push_back(fault);
+    }
+
+    /// Lets every call meet this fault for which no single one is scripted, until [`clear`](Self::clear).
+    pub fn always(&self, call: Call, fault: Fault) {
+        self.0.borrow_mut().always.insert(call, fault);
+    }
+
+    /// Forgets what is scripted for `call`.
+    pub fn clear(&self, call: Call) {
+        let mut script = self.0.borrow_mut();
+        script.next.remove(&call);
+        script.always.remove(&call);
+    }
+
+    /// How often `call` was made, scripted or not.
+    pub fn count(&self, call: Call) -> usize {
+        self.0.borrow().counts.get(&call).copied().unwrap_or(0)
+    }
+
+    fn meet(&self, call: Call) -> Fault {
+        let script = &mut *self.0.borrow_mut();
+        *script.counts.entry(call).or_default() += 1;
+        let scripted = script.next.get_mut(&call).and_then(VecDeque::pop_front);
+        scripted
+            .or_else(|| script.always.get(&call).copied())
+            .unwrap_or(Fault::Pass)
+    }
+}
+
+/// The byte stream of a connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+}
+
+/// The system calls of one reactor.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sys(Option<Faults>);
+
+impl Sys {
+    pub(crate) fn new(faults: Option<Faults>) -> Self {
+        Self(faults)
+    }
+
+    pub(crate) fn poll(
+        &self,
+        poll: &mut Poll,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        self.limit(Call::Poll, 0)?;
+        poll.poll(events, timeout)
+    }
+
+    pub(crate) fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        self.limit(Call::Accept, 0)?;
+        listener.accept()
+    }
+
+    /// Registers for both directions and urgent data, once and for ever: edges need no re-arming.
+    pub(crate) fn register(
+        &self,
+        registry: &Registry,
+        stream: &mut Stream,
+        token: Token,
+    ) -> io::Result<()> {
+        self.limit(Call::Register, 0)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | Interest::PRIORITY;
+        stream.register(registry, token, interest)
+    }
+
+    #[inline]
+    pub(crate) fn receive(&self, stream: &Stream, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.limit(Call::Receive, buffer.len())?;
+        match stream {
+            Stream::Tcp(stream) => (&mut &*stream).read(&mut buffer[..most]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn send(&self, stream: &Stream, data: &[u8]) -> io::Result<usize> {
+        let most = self.limit(Call::Send, data.len())?;
+        match stream {
+            // std sends with MSG_NOSIGNAL: a peer that has gone is an error here, not a signal.
+            Stream::Tcp(stream) => (&mut &*stream).write(&data[..most]),
+        }
+    }
+
+    /// `write_vectored` would be `writev`, which raises SIGPIPE on a dead peer; `sendmsg` takes a flag against it.
+    pub(crate) fn send_gathered(
+        &self,
+        stream: &Stream,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        let most = self.limit(Call::Send, total)?;
+        if most < total {
+            return self.send(stream, &slices[0][..most.min(slices[0].len())]);
+        }
+        match stream {
+            Stream::Tcp(stream) => {
+                SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
+            }
+        }
+    }
+
+    /// The number of bytes that the script lets this call have, of the `wanted` ones.
+    #[inline]
+    fn limit(&self, call: Call, wanted: usize) -> io::Result<usize> {
+        let Some(faults) = &self.0 else {
+            return Ok(wanted);
+        };
+        match faults.meet(call) {
+            Fault::Errno(number) => Err(io::Error::from_raw_os_error(number)),
+            Fault::Short(most) => Ok(wanted.min(most)),
+            Fault::Pass => Ok(wanted),
+        }
+    }
+}
+
+/// Where the flag does not exist, Rust's runtime ignores SIGPIPE anyway.
+const NO_SIGNAL: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    libc::MSG_NOSIGNAL
+} else {
+    0
+};
+
+impl Stream {
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+        }
+    }
+
+    /// Sends FIN. The peer may be gone already, which is no news to anybody.
+    pub(crate) fn shutdown_write(&self) {
+        let result = match self {
+            Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+        };
+        if let Err(error) = result {
+            log::trace!("shutdown: {error}");
+        }
+    }
+
+    /// Makes the closing that follows a reset: the peer learns at once that nothing more comes.
+    pub(crate) fn reset_on_close(&self) {
+        let result = match self {
+            Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+        };
+        if let Err(error) = result {
+            log::trace!("linger: {error}");
+        }
+    }
+
+    /// The error that an error event stands for.
+    pub(crate) fn take_error(&self) -> Option<io::Error> {
+        match self {
+            Self::Tcp(stream) => stream.take_error().ok().flatten(),
+        }
+    }
+
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.register(registry, token, interest),
+        }
+    }
+
+    /// Closing alone would do, were it not for a descriptor that a forked child has inherited.
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        let result = match self {
+            Self::Tcp(stream) => stream.deregister(registry),
+        };
+        if let Err(error) = result {
+            log::debug!("deregister: {error}");
+        }
+    }
+}
