@@ -9,13 +9,15 @@
 //! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, close.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use switchboard::{CloseReason, Config, Limits, Listen, Reactor, Remote, tcp};
+use switchboard::{
+    CloseReason, Config, ConnId, Driver, DriverId, Hub, Limits, Listen, Origin, Reactor, tcp,
+};
 
 /// An echo server: what comes in goes out, byte for byte.
 #[derive(Parser)]
@@ -86,20 +88,48 @@ fn serve(args: &Args) -> std::io::Result<()> {
         println!("listening tcp {}", listening.local_addr);
     }
     std::io::stdout().flush()?;
-    stop_on_signals(reactor.remote(), args.drain)?;
+    stop_on_signals(&mut reactor, args.drain)?;
     reactor.run(&mut Echo)
 }
 
-/// The first signal drains, the second exits at once.
-fn stop_on_signals(remote: Remote<Echo>, drain: Duration) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    std::thread::spawn(move || {
-        let mut signals = signals.forever();
-        if signals.next().is_some() && remote.post(move |_, hub| hub.shutdown(drain)).is_ok() {
-            signals.next();
+/// Signals as just another connection: the handler writes a byte into one end of a socket pair, and the loop reads
+/// the other.
+struct Signals {
+    drain: Duration,
+    stopping: bool,
+}
+
+impl Driver<Echo> for Signals {
+    fn on_open(&mut self, _: &mut Echo, hub: &mut Hub, id: ConnId, _: Origin) {
+        hub.unref(id);
+    }
+
+    /// The first signal drains, the second exits at once.
+    fn on_data(&mut self, _: &mut Echo, hub: &mut Hub, _: ConnId, data: &mut [u8]) -> usize {
+        if self.stopping || data.len() > 1 {
+            std::process::exit(1);
         }
-        std::process::exit(1);
+        self.stopping = true;
+        hub.shutdown(self.drain);
+        data.len()
+    }
+
+    /// Stays open while others drain, to see the second signal.
+    fn on_stop(&mut self, _: &mut Echo, _: &mut Hub, _: DriverId) {}
+
+    fn on_close(&mut self, _: &mut Echo, _: &mut Hub, _: ConnId, _: CloseReason) {}
+}
+
+fn stop_on_signals(reactor: &mut Reactor<Echo>, drain: Duration) -> std::io::Result<()> {
+    let signals = reactor.add_driver(Signals {
+        drain,
+        stopping: false,
     });
+    let (ours, theirs) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+    }
+    reactor.adopt(ours, signals)?;
     Ok(())
 }
 

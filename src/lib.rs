@@ -9,9 +9,9 @@ mod reactor;
 pub use id::{ConnId, ConnMap};
 pub use net::tcp;
 pub use reactor::{
-    Clock, CloseReason, Config, Driver, DriverId, Exhaustion, Framer, Hub, Info, Kind, Limits,
-    Listen, Listening, Origin, Overflow, Owner, Protocol, Publish, Published, Reactor, Remote,
-    RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
+    Adoptable, Clock, CloseReason, Config, Driver, DriverId, Exhaustion, Framer, Hub, Info, Kind,
+    Limits, Listen, Listening, Origin, Overflow, Owner, Protocol, Publish, Published, Reactor,
+    Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
 };
 
 /// What tests need: a script for the system calls.

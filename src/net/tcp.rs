@@ -536,6 +536,6 @@ impl<C: Codec> Framer for ByCodec<C> {
 
 fn log_violation(hub: &Hub, id: ConnId, error: impl fmt::Display) {
     if let Some(info) = hub.info(id) {
-        log::info!("closing {id}, peer {}: {error}", info.peer_addr);
+        log::info!("closing {id}, peer {:?}: {error}", info.peer_addr);
     }
 }

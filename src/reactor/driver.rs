@@ -118,6 +118,8 @@ pub enum Origin {
         /// The listener.
         listener: ConnId,
     },
+    /// [`Reactor::adopt`](crate::Reactor::adopt) took it in.
+    Adopted,
     /// Another driver had it before, and gave it away by [`Hub::hand_over`].
     HandedOver {
         /// That driver.

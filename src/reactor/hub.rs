@@ -15,7 +15,7 @@ use super::config::{Config, Limits, Overflow};
 use super::driver::{CloseReason, DriverId, Framer, Kind};
 use super::listen::Listener;
 use super::outbox::Outbox;
-use super::report::{Totals, Turn};
+use super::report::{Slowest, Totals, Turn};
 use super::socket::{Flags, Socket};
 use super::sys::Sys;
 use super::timers::{TimerId, Timers};
@@ -26,6 +26,9 @@ const FLUSH_AT: usize = 64 * 1024;
 
 /// Empty outboxes kept for the next connections that send. As many as are flushed in one turn, at most 16 KiB each.
 const SPARE_OUTBOXES: usize = 64;
+
+/// Turns whose callbacks are timed after a slow one: a second's worth for a busy loop.
+const TIMED_TURNS: u32 = 1_000;
 
 /// What callbacks act through: sending, closing, timers, topics, and looking things up.
 ///
@@ -41,6 +44,8 @@ pub struct Hub {
     pub(super) deadlines: Timers<(ConnId, Due)>,
     pub(super) ready: VecDeque<ConnId>,
     pub(super) dirty: VecDeque<ConnId>,
+    /// The connection being served, which is flushed when that is done.
+    pub(super) serving: Option<ConnId>,
     pub(super) dead: VecDeque<ConnId>,
     pub(super) errands: VecDeque<Errand>,
     /// Listeners that wait for a connection to close.
@@ -55,11 +60,18 @@ pub struct Hub {
     spare: Vec<Box<Outbox>>,
     /// Connections by driver.
     counts: Vec<usize>,
+    /// Connections that a shutdown waits for.
     streams: usize,
+    /// Turns for which callbacks are still timed.
+    timed_turns: u32,
+    /// The callback that ran last.
+    pub(super) callback: &'static str,
+    /// When [`lap`](Self::lap) last looked at the clock.
+    pub(super) lap: Instant,
     origin: Instant,
     now: Instant,
     /// `now` in whole milliseconds since `origin`.
-    millis: u64,
+    pub(super) millis: u64,
 }
 
 /// What lives in a slot.
@@ -96,6 +108,7 @@ pub(crate) enum Due {
 /// What waits for the next turn, because it means calling a driver.
 #[derive(Debug)]
 pub(crate) enum Errand {
+    Adopted(ConnId),
     HandOver(ConnId, DriverId),
     Post(ConnId, Box<dyn Any>),
 }
@@ -143,10 +156,10 @@ impl Sent {
 pub struct Info {
     /// The transport.
     pub protocol: Protocol,
-    /// Our address. `None` if the system no longer knows it.
+    /// Our address. `None` for a Unix socket, or if the system no longer knows it.
     pub local_addr: Option<SocketAddr>,
-    /// The peer's address.
-    pub peer_addr: SocketAddr,
+    /// The peer's address. `None` for a Unix socket.
+    pub peer_addr: Option<SocketAddr>,
     /// The driver.
     pub driver: DriverId,
     /// Bytes received.
@@ -163,6 +176,8 @@ pub struct Info {
 pub enum Protocol {
     /// TCP
     Tcp,
+    /// A stream socket of the Unix domain
+    Unix,
 }
 
 /// A message for all subscribers of a topic.
@@ -259,7 +274,7 @@ impl Hub {
             return None;
         };
         Some(Info {
-            protocol: Protocol::Tcp,
+            protocol: socket.stream.protocol(),
             local_addr: socket.stream.local_addr(),
             peer_addr: socket.peer,
             driver: socket.driver,
@@ -385,10 +400,10 @@ impl Hub {
         push(outbox);
         let backlog = outbox.len();
         if backlog == 0 {
-            self.recycle(id);
+            self.spare.extend(socket.outbox.take());
             return Sent::Accepted;
         }
-        if !socket.flags.has(Flags::DIRTY) {
+        if !socket.flags.has(Flags::DIRTY) && self.serving != Some(id) {
             socket.flags.set(Flags::DIRTY);
             self.dirty.push_back(id);
         }
@@ -429,20 +444,6 @@ impl Hub {
         }
     }
 
-    /// Puts an outbox that has become empty back with the spare ones: idle connections own no buffers.
-    fn recycle(&mut self, id: ConnId) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return;
-        };
-        let Some(outbox) = socket.outbox.take() else {
-            return;
-        };
-        debug_assert!(outbox.is_empty());
-        if self.spare.len() < SPARE_OUTBOXES {
-            self.spare.push(outbox);
-        }
-    }
-
     /// Sends what is queued, within the budget, and does what was waiting for the outbox to be empty.
     #[inline]
     pub(super) fn flush_now(&mut self, id: ConnId) {
@@ -463,41 +464,55 @@ impl Hub {
             if written > 0 {
                 socket.last_active = self.millis;
             }
-            if socket.backlog() <= socket.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
+            let backlog = socket.backlog();
+            if backlog <= socket.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
                 socket.flags.set(Flags::DRAINED);
                 if socket.held.is_some() {
                     socket.flags.set(Flags::REDELIVER);
                 }
             }
-            if socket.flags.has(Flags::STALLED) {
+            // Idle connections own no buffers: an empty outbox serves the next one that sends.
+            if backlog == 0 && self.spare.len() < SPARE_OUTBOXES {
+                self.spare.extend(socket.outbox.take());
+            } else if backlog == 0 {
+                socket.outbox = None;
+            } else if socket.flags.has(Flags::STALLED) {
                 self.retry_later(id);
-            } else if socket.backlog() == 0 {
-                self.recycle(id);
             }
         }
         self.finish(id);
     }
 
     /// Shuts what was to be shut when the outbox is empty, and queues the connection if there is more to do.
+    #[inline]
     fn finish(&mut self, id: ConnId) {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
             return;
         };
-        let closing = socket.flags.has(Flags::CLOSING);
-        if socket.outbox.is_none() && (closing || socket.flags.has(Flags::FINISHING)) {
-            if !socket.flags.has(Flags::SHUT) {
-                log::trace!("shutdown {id}");
-                socket.stream.shutdown_write();
-                socket.flags.set(Flags::SHUT);
-                socket.last_active = self.millis;
-            }
-            // With its FIN the peer has told that it will not send, so closing cannot cost it our last bytes.
-            if closing && (socket.flags.has(Flags::EOF) || socket.limits.linger.is_zero()) {
-                let reason = socket.reason;
-                return self.end(id, reason);
-            }
+        if socket.outbox.is_none() && socket.flags.has(Flags::SHUTTING) {
+            self.shut(id);
+        } else if socket.has_work() {
+            self.queue(id);
         }
-        if socket.has_work() {
+    }
+
+    #[cold]
+    fn shut(&mut self, id: ConnId) {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return;
+        };
+        if !socket.flags.has(Flags::SHUT) {
+            log::trace!("shutdown {id}");
+            socket.stream.shutdown_write();
+            socket.flags.set(Flags::SHUT);
+            socket.last_active = self.millis;
+        }
+        // With its FIN the peer has told that it will not send, so closing cannot cost it our last bytes.
+        let ended = socket.flags.has(Flags::EOF) || socket.limits.linger.is_zero();
+        if socket.flags.has(Flags::CLOSING) && ended {
+            let reason = socket.reason;
+            self.end(id, reason);
+        } else if socket.has_work() {
             self.queue(id);
         }
     }
@@ -582,6 +597,18 @@ impl Hub {
     /// Hands `message` to the driver of a connection, in the next turn: the one way into another protocol.
     pub fn post(&mut self, id: ConnId, message: Box<dyn Any>) {
         self.errands.push_back(Errand::Post(id, message));
+    }
+
+    /// Lets a shutdown not wait for this connection, as libuv's `uv_unref` does: it serves the process itself, such
+    /// as a pair of sockets that brings signals into the loop.
+    pub fn unref(&mut self, id: ConnId) {
+        let Some(socket) = self.socket(id) else {
+            return;
+        };
+        if !socket.flags.has(Flags::UNREF) {
+            socket.flags.set(Flags::UNREF);
+            self.streams -= 1;
+        }
     }
 
     /// Makes [`Reactor::run`](crate::Reactor::run) return at the end of this turn. Connections stay as they are.
@@ -720,12 +747,14 @@ impl Hub {
         Self {
             registry,
             sys: Sys::new(config.faults.clone()),
+            timed_turns: u32::from(config.time_callbacks),
             config,
             slots: Slots::new(),
             timers: Timers::new(now),
             deadlines: Timers::new(now),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            serving: None,
             dead: VecDeque::new(),
             errands: VecDeque::new(),
             held_listeners: Vec::new(),
@@ -738,6 +767,8 @@ impl Hub {
             spare: Vec::new(),
             counts: Vec::new(),
             streams: 0,
+            callback: "",
+            lap: Instant::now(),
             origin: now,
             now,
             millis: 0,
@@ -752,15 +783,59 @@ impl Hub {
         DriverId(number)
     }
 
-    /// Reads the clock: once a turn.
-    pub(super) fn read_clock(&mut self) {
-        self.now = self.config.clock.now();
+    /// Takes the time for this turn.
+    pub(super) fn begin_turn(&mut self, woke: Instant) {
+        self.lap = woke;
+        self.now = self.config.clock.read(woke);
         self.millis = u64::try_from((self.now - self.origin).as_millis()).unwrap_or(u64::MAX);
     }
 
     /// True if something waits to be flushed or closed, asked for between turns.
     pub(super) fn has_unsettled(&self) -> bool {
         !self.dirty.is_empty() || !self.dead.is_empty()
+    }
+
+    /// Looks at the clock, and charges the callback that ran last with the time since the last look.
+    #[inline]
+    pub(super) fn lap(&mut self) {
+        if self.timed_turns > 0 {
+            self.take_lap();
+        }
+    }
+
+    #[cold]
+    fn take_lap(&mut self) {
+        let now = Instant::now();
+        let took = now - self.lap;
+        self.lap = now;
+        if self.turn.slowest.is_none_or(|slowest| took > slowest.took) {
+            self.turn.slowest = Some(Slowest {
+                callback: self.callback,
+                took,
+            });
+        }
+    }
+
+    /// Speaks up when a turn has kept everybody waiting, and has the next ones looked at more closely.
+    pub(super) fn watch(&mut self, turn: &Turn) {
+        if !self.config.time_callbacks {
+            self.timed_turns = self.timed_turns.saturating_sub(1);
+        }
+        if turn.worked > self.config.slow_turn {
+            match turn.slowest {
+                Some(Slowest { callback, took }) => {
+                    log::warn!(
+                        "a turn took {:?}, {took:?} of it in {callback}",
+                        turn.worked
+                    );
+                }
+                None => log::warn!(
+                    "a turn took {:?}; timing callbacks from now on",
+                    turn.worked
+                ),
+            }
+            self.timed_turns = self.timed_turns.max(TIMED_TURNS);
+        }
     }
 
     pub(super) fn millis(&self) -> u64 {
@@ -799,7 +874,7 @@ impl Hub {
                 log::trace!("close {id}: {}", socket.reason);
                 socket.stream.deregister(&self.registry);
                 self.counts[usize::from(socket.driver.0)] -= 1;
-                self.streams -= 1;
+                self.streams -= usize::from(!socket.flags.has(Flags::UNREF));
                 if let Some(deadline) = socket.deadline {
                     self.deadlines.cancel(deadline);
                 }

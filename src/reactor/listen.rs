@@ -360,9 +360,9 @@ impl Listener {
     }
 
     /// Counts a connection out.
-    pub(crate) fn leave(&mut self, peer: SocketAddr) {
+    pub(crate) fn leave(&mut self, peer: Option<SocketAddr>) {
         self.open -= 1;
-        if self.max_per_source.is_some() {
+        if let (Some(peer), true) = (peer, self.max_per_source.is_some()) {
             let source = source(peer);
             if let Some(count) = self.sources.get_mut(&source) {
                 *count -= 1;

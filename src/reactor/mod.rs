@@ -48,12 +48,13 @@ pub use hub::{Hub, Info, Owner, Protocol, Publish, Published, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
 pub use remote::{Remote, RemoteError};
 pub use report::{Slowest, Totals, Turn};
-pub use sys::{Call, Fault, Faults};
+pub use sys::{Adoptable, Call, Fault, Faults};
 pub use timers::TimerId;
 
-use hub::{Entry, Stopping, token};
+use hub::{Entry, Errand, Stopping, token};
 use listen::Listener;
 use remote::{Inbox, Job};
+use socket::{Flags, Socket};
 
 /// The waker's token. No id has it: generations begin at 1.
 const WAKER: Token = Token(0);
@@ -158,6 +159,26 @@ impl<A> Reactor<A> {
         Ok(Listening { id, local_addr })
     }
 
+    /// Takes in a stream that exists already: one end of a pair, or what a parent process left us. The driver's
+    /// `on_open` follows in the next turn, with [`Origin::Adopted`].
+    ///
+    /// # Errors
+    ///
+    /// When the poller refuses it.
+    pub fn adopt(&mut self, stream: impl Into<Adoptable>, driver: DriverId) -> io::Result<ConnId> {
+        assert!(
+            usize::from(driver.0) < self.drivers.len(),
+            "a driver of another reactor"
+        );
+        let (stream, peer) = stream.into().open()?;
+        let limits = Rc::new(self.hub.config.limits);
+        let mut socket = Socket::new(stream, peer, driver, limits, self.hub.millis());
+        socket.flags.set(Flags::MOVING);
+        let id = self.hub.adopt(socket)?;
+        self.hub.errands.push_back(Errand::Adopted(id));
+        Ok(id)
+    }
+
     /// The hub, to set timers, subscribe and look around between turns.
     pub fn hub(&mut self) -> &mut Hub {
         &mut self.hub
@@ -200,7 +221,7 @@ impl<A> Reactor<A> {
         let timeout = self.timeout(wait);
         let polled = self.hub.sys.poll(&mut self.poll, &mut self.events, timeout);
         let woke = Instant::now();
-        self.hub.read_clock();
+        self.hub.begin_turn(woke);
         match polled {
             Ok(()) => self.mark(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -215,6 +236,7 @@ impl<A> Reactor<A> {
         for _ in 0..self.hub.ready.len() {
             if let Some(id) = self.hub.ready.pop_front() {
                 self.serve(app, id);
+                self.hub.lap();
             }
         }
         // After the sockets: an answer that lies in the receive queue is in time.
@@ -268,8 +290,8 @@ impl<A> Reactor<A> {
                 }
                 Entry::Listener(listener) => (&mut listener.flags, true),
             };
-            if work && !flags.has(socket::Flags::QUEUED) {
-                flags.set(socket::Flags::QUEUED);
+            if work && !flags.has(Flags::QUEUED) {
+                flags.set(Flags::QUEUED);
                 self.hub.ready.push_back(id);
             }
         }
@@ -283,6 +305,7 @@ impl<A> Reactor<A> {
         self.ended = now;
         self.woken = false;
         self.hub.totals.add(&turn);
+        self.hub.watch(&turn);
         turn
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Most slices offered to one gathered write. Linux takes 1,024 (IOV_MAX); beyond a few dozen the copy into the
 /// kernel costs far more than the call (hyper offers 64).
@@ -24,10 +24,12 @@ const KEEP: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Only a lone piece may be empty: the buffer kept for the next message.
-    pieces: VecDeque<Piece>,
-    /// Bytes of the front piece that have been sent; less than its length unless it is empty.
+    /// What leaves first: all there is, unless much is waiting.
+    first: Vec<u8>,
+    /// Bytes of `first` that have been sent; less than its length, or both are 0.
     sent: usize,
+    /// What leaves after it. None of these is empty.
+    more: VecDeque<Piece>,
     /// Bytes left to send.
     len: usize,
 }
@@ -58,35 +60,38 @@ impl Outbox {
         if data.len() <= COPY_UP_TO {
             return self.push(&data);
         }
-        if self.len == 0 {
-            self.pieces.clear();
-        }
         self.len += data.len();
-        self.pieces.push_back(Piece::Shared(data));
+        self.more.push_back(Piece::Shared(data));
     }
 
     /// Lends the tail to `write`, which appends to it. `about` is the number of bytes expected.
-    pub(crate) fn append<R>(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let fits =
-            matches!(self.pieces.back(), Some(Piece::Copied(tail)) if tail.len() + about <= PIECE);
-        if !fits {
-            if self.len == 0 {
-                self.pieces.clear();
+    #[inline]
+    pub(crate) fn append(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.more.is_empty() && self.first.len() + about <= PIECE {
+            let before = self.first.len();
+            write(&mut self.first);
+            self.len += self.first.len() - before;
+        } else {
+            self.append_behind(about, write);
+        }
+    }
+
+    #[cold]
+    fn append_behind(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(Piece::Copied(tail)) = self.more.back_mut() {
+            if tail.len() + about <= PIECE {
+                let before = tail.len();
+                write(tail);
+                self.len += tail.len() - before;
+                return;
             }
-            self.pieces
-                .push_back(Piece::Copied(Vec::with_capacity(about)));
         }
-        let Some(Piece::Copied(tail)) = self.pieces.back_mut() else {
-            unreachable!("a copied piece has just been put there");
-        };
-        let before = tail.len();
-        let result = write(tail);
-        debug_assert!(tail.len() >= before, "the tail may only grow");
-        self.len += tail.len() - before;
-        if tail.is_empty() && self.pieces.len() > 1 {
-            self.pieces.pop_back();
+        let mut piece = Vec::with_capacity(about);
+        write(&mut piece);
+        self.len += piece.len();
+        if !piece.is_empty() {
+            self.more.push_back(Piece::Copied(piece));
         }
-        result
     }
 
     /// Bytes left to send.
@@ -98,10 +103,12 @@ impl Outbox {
         self.len == 0
     }
 
-    /// The first bytes to send, if they are all that is left or the rest does not fit beside them.
+    /// All that is left, if it lies in one piece.
+    #[inline]
     pub(crate) fn single(&self) -> Option<&[u8]> {
-        match self.pieces.len() {
-            1 => Some(&self.pieces[0].bytes()[self.sent..]),
+        match self.more.len() {
+            0 => Some(&self.first[self.sent..]),
+            1 if self.first.is_empty() => Some(self.more[0].bytes()),
             _ => None,
         }
     }
@@ -112,33 +119,53 @@ impl Outbox {
         slices: &mut [IoSlice<'a>; MAX_SLICES],
         budget: usize,
     ) -> (usize, usize) {
-        let (mut filled, mut offered, mut skip) = (0, 0, self.sent);
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+        let (mut filled, mut offered) = (0, 0);
+        let first = Some(&self.first[self.sent..]).filter(|first| !first.is_empty());
+        let pieces = first.into_iter().chain(self.more.iter().map(Piece::bytes));
+        for (slice, bytes) in slices.iter_mut().zip(pieces) {
             if offered == budget {
                 break;
             }
-            let bytes = &piece.bytes()[skip..];
             let bytes = &bytes[..bytes.len().min(budget - offered)];
             *slice = IoSlice::new(bytes);
-            (filled, offered, skip) = (filled + 1, offered + bytes.len(), 0);
+            (filled, offered) = (filled + 1, offered + bytes.len());
         }
         (filled, offered)
     }
 
     /// Forgets the first `sent` bytes: they have left.
+    #[inline]
     pub(crate) fn consume(&mut self, sent: usize) {
         debug_assert!(sent <= self.len);
         self.len -= sent;
-        self.sent += sent;
-        while let Some(front) = self.pieces.front_mut() {
+        let of_first = sent.min(self.first.len() - self.sent);
+        self.sent += of_first;
+        if self.sent < self.first.len() {
+            return;
+        }
+        self.sent = 0;
+        if self.more.is_empty() && self.first.capacity() <= KEEP {
+            self.first.clear();
+        } else {
+            self.first = Vec::new();
+            self.advance(sent - of_first);
+        }
+    }
+
+    /// Forgets bytes of what lies behind `first`, which has gone. What is copied takes its place.
+    fn advance(&mut self, mut sent: usize) {
+        while let Some(front) = self.more.pop_front() {
             let length = front.bytes().len();
-            if self.sent < length || length == 0 {
-                break;
-            }
-            self.sent -= length;
             match front {
-                Piece::Copied(bytes) if self.len == 0 && bytes.capacity() <= KEEP => bytes.clear(),
-                _ => drop(self.pieces.pop_front()),
+                _ if sent >= length => sent -= length,
+                Piece::Copied(bytes) => {
+                    (self.first, self.sent) = (bytes, sent);
+                    return;
+                }
+                Piece::Shared(mut bytes) => {
+                    bytes.advance(sent);
+                    return self.more.push_front(Piece::Shared(bytes));
+                }
             }
         }
     }
@@ -187,10 +214,14 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(&[1; KEEP]);
         outbox.consume(KEEP);
-        assert_eq!(outbox.pieces.len(), 1, "a buffer of this size is kept");
+        assert_eq!(
+            outbox.first.capacity(),
+            KEEP,
+            "a buffer of this size is kept"
+        );
         outbox.push(&[1; KEEP + 1]);
         outbox.consume(KEEP + 1);
-        assert!(outbox.pieces.is_empty(), "a larger one is not");
+        assert_eq!(outbox.first.capacity(), 0, "a larger one is not");
     }
 
     #[test]
@@ -198,7 +229,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_shared(Bytes::from(vec![7; COPY_UP_TO + 1]));
         outbox.push(b"");
-        assert_eq!(outbox.pieces.len(), 1);
+        assert_eq!(outbox.more.len(), 1);
     }
 
     proptest! {

@@ -34,7 +34,8 @@ pub struct Turn {
     pub waited: Duration,
     /// Time spent on everything else.
     pub worked: Duration,
-    /// The callback that kept the loop longest.
+    /// The callback that kept the loop longest, while callbacks are timed: see
+    /// [`Config::time_callbacks`](crate::Config::time_callbacks).
     pub slowest: Option<Slowest>,
 }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Instant;
 
 use mio::net::TcpStream;
 
@@ -17,7 +16,6 @@ use super::Reactor;
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
 use super::listen::Exhaustion;
-use super::report::Slowest;
 use super::socket::{Flags, Received, Socket};
 use super::sys::Stream;
 
@@ -35,9 +33,9 @@ enum Input {
     /// This many bytes at the front of the loop's buffer.
     Buffered(usize),
     /// More than the loop's buffer holds: the bytes held so far, and the new ones behind them.
-    Held(Vec<u8>),
+    Held(Box<Vec<u8>>),
     /// The peer has finished; these bytes were never consumed.
-    Eof(Vec<u8>),
+    Eof(Box<Vec<u8>>),
     Nothing,
 }
 
@@ -52,7 +50,14 @@ impl<A> Reactor<A> {
             }
             Some(Entry::Stream(socket)) => {
                 socket.flags.clear(Flags::QUEUED);
-                self.exchange(app, id);
+                let (driver, output) = (socket.driver, socket.outbox.is_some());
+                self.hub.serving = Some(id);
+                if output || socket.flags.has(Flags::DRAINED) {
+                    self.drain(app, id, driver);
+                }
+                self.read(app, id, driver);
+                self.hub.serving = None;
+                self.hub.flush_now(id);
             }
         }
     }
@@ -73,54 +78,52 @@ impl<A> Reactor<A> {
         self.hub.queue(listener);
     }
 
-    /// Writes what waits, reads within the budget, and gives the bytes to the driver.
-    fn exchange(&mut self, app: &mut A, id: ConnId) {
-        let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
-            return;
-        };
-        let driver = socket.driver;
-        if socket.outbox.is_some() {
-            self.hub.flush_now(id);
-        }
+    /// Writes what waits, and tells the driver if it was waiting for that.
+    fn drain(&mut self, app: &mut A, id: ConnId, driver: DriverId) {
+        self.hub.flush_now(id);
         if self.hub.take_drained(id) {
             self.call(id, driver, "on_drain", |driver, hub, _| {
                 driver.on_drain(app, hub, id)
             });
         }
+    }
+
+    /// Reads within the budget, and gives the bytes to the driver.
+    fn read(&mut self, app: &mut A, id: ConnId, driver: DriverId) {
         let mut budget = self.hub.config.read_budget;
         while budget > 0 {
             match self.hub.receive(id, &mut self.buffer, &mut budget) {
                 Input::Buffered(length) => {
                     self.call(id, driver, "on_data", |driver, hub, buffer| {
                         let used = driver.on_data(app, hub, id, &mut buffer[..length]);
-                        hub.hold(
-                            id,
-                            &buffer[used.min(length)..length],
-                            driver.max_unconsumed(),
-                        );
+                        if used < length {
+                            hub.hold(id, buffer[used..length].to_vec(), driver.max_unconsumed());
+                        }
                     });
                 }
                 Input::Held(mut bytes) => self.call(id, driver, "on_data", |driver, hub, _| {
                     let used = driver.on_data(app, hub, id, &mut bytes);
                     bytes.drain(..used.min(bytes.len()));
-                    hub.hold_all(id, bytes, driver.max_unconsumed());
+                    if !bytes.is_empty() {
+                        hub.hold(id, *bytes, driver.max_unconsumed());
+                    }
                 }),
                 Input::Eof(mut rest) => {
                     self.call(id, driver, "on_eof", |driver, hub, _| {
-                        driver.on_eof(app, hub, id, &mut rest)
+                        driver.on_eof(app, hub, id, &mut rest);
                     });
-                    break;
+                    return;
                 }
-                Input::Nothing => break,
+                Input::Nothing => return,
             }
         }
-        self.hub.flush_now(id);
     }
 
     /// Runs what waited for this turn: hand-overs and posts.
     pub(super) fn run_errands(&mut self, app: &mut A) {
         for _ in 0..self.hub.errands.len() {
             match self.hub.errands.pop_front() {
+                Some(Errand::Adopted(id)) => self.open_adopted(app, id),
                 Some(Errand::HandOver(id, to)) => self.hand_over(app, id, to),
                 Some(Errand::Post(id, message)) => {
                     if let Some(driver) = self.hub.open_driver(id) {
@@ -133,7 +136,18 @@ impl<A> Reactor<A> {
                 }
                 None => break,
             }
+            self.hub.lap();
         }
+    }
+
+    fn open_adopted(&mut self, app: &mut A, id: ConnId) {
+        let Some(driver) = self.hub.open_driver(id) else {
+            return;
+        };
+        self.call(id, driver, "on_open", |driver, hub, _| {
+            driver.on_open(app, hub, id, Origin::Adopted);
+        });
+        self.hub.moved(id);
     }
 
     fn hand_over(&mut self, app: &mut A, id: ConnId, to: DriverId) {
@@ -148,12 +162,7 @@ impl<A> Reactor<A> {
         self.call(id, to, "on_open", |driver, hub, _| {
             driver.on_open(app, hub, id, Origin::HandedOver { from })
         });
-        if let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) {
-            socket.flags.clear(Flags::MOVING);
-            if socket.has_work() {
-                self.hub.queue(id);
-            }
-        }
+        self.hub.moved(id);
     }
 
     /// Runs at most a budget of the jobs that other threads have sent.
@@ -164,10 +173,10 @@ impl<A> Reactor<A> {
         while let Some(job) = self.jobs.pop_front() {
             self.hub.turn.remote += 1;
             let hub = &mut self.hub;
-            if catch_unwind(AssertUnwindSafe(|| job(app, hub))).is_err() {
-                self.hub.turn.panics += 1;
+            if !guarded(hub, "a remote job", |hub| job(app, hub)) {
                 log::error!("a job from another thread panicked");
             }
+            self.hub.lap();
         }
     }
 
@@ -202,6 +211,7 @@ impl<A> Reactor<A> {
                 Due::Patience => self.time_out(app, id),
                 Due::Retry => self.hub.retry(id),
             }
+            self.hub.lap();
         }
         self.hub.turn.timers += due.len();
         for (timer, (owner, key)) in due {
@@ -218,6 +228,7 @@ impl<A> Reactor<A> {
                     None => self.hub.turn.stale += 1,
                 },
             }
+            self.hub.lap();
         }
     }
 
@@ -261,6 +272,7 @@ impl<A> Reactor<A> {
                     });
                 }
                 self.hub.release(id);
+                self.hub.lap();
             } else {
                 return;
             }
@@ -286,7 +298,7 @@ impl<A> Reactor<A> {
             return;
         };
         if !guarded(hub, callback, |hub| call(driver.as_mut(), hub, buffer)) {
-            let peer = hub.info(id).map(|info| info.peer_addr);
+            let peer = hub.info(id).and_then(|info| info.peer_addr);
             log::error!("{callback} panicked; closing {id}, peer {peer:?}");
             hub.reset(id, CloseReason::Panicked);
         }
@@ -322,26 +334,10 @@ impl<A> Reactor<A> {
     }
 }
 
-/// Runs a callback, with its panics caught and its time taken. False if it panicked.
+/// Runs a callback with its panics caught. False if it panicked.
 #[inline]
 fn guarded(hub: &mut Hub, callback: &'static str, call: impl FnOnce(&mut Hub)) -> bool {
-    let Some(patience) = hub.config.slow_callback else {
-        return catch(hub, call);
-    };
-    let before = Instant::now();
-    let done = catch(hub, call);
-    let took = before.elapsed();
-    if hub.turn.slowest.is_none_or(|slowest| took > slowest.took) {
-        hub.turn.slowest = Some(Slowest { callback, took });
-        if took > patience {
-            log::warn!("{callback} kept the loop for {took:?}; nobody else was served meanwhile");
-        }
-    }
-    done
-}
-
-#[inline]
-fn catch(hub: &mut Hub, call: impl FnOnce(&mut Hub)) -> bool {
+    hub.callback = callback;
     let done = catch_unwind(AssertUnwindSafe(|| call(hub))).is_ok();
     if !done {
         hub.turn.panics += 1;
@@ -350,10 +346,54 @@ fn catch(hub: &mut Hub, call: impl FnOnce(&mut Hub)) -> bool {
 }
 
 impl Hub {
-    /// Looks once for input: held bytes that are to be given again, or one `recv`.
+    /// Looks once for input: one `recv`, unless there is something out of the ordinary.
     #[inline]
     fn receive(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) -> Input {
-        let now = self.millis();
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return Input::Nothing;
+        };
+        if socket.is_special() {
+            return self.receive_special(id, buffer, budget);
+        }
+        if !socket.flags.has(Flags::READABLE) {
+            return Input::Nothing;
+        }
+        self.turn.reads += 1;
+        let most = (*budget).min(buffer.len());
+        let received = socket.receive(&self.sys, &mut buffer[..most]);
+        if let Received::Bytes(read) = received {
+            (socket.last_read, socket.last_active) = (self.millis, self.millis);
+            self.turn.bytes_read += read as u64;
+            *budget -= read;
+            return Input::Buffered(read);
+        }
+        self.received_nothing(id, received, Box::default())
+    }
+
+    /// The peer has finished, something failed, or there was nothing; `held` was not consumed before.
+    fn received_nothing(&mut self, id: ConnId, received: Received, held: Box<Vec<u8>>) -> Input {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return Input::Nothing;
+        };
+        match received {
+            Received::Eof => {
+                socket.flags.set(Flags::EOF_TOLD);
+                return Input::Eof(held);
+            }
+            Received::Failed(error) => self.end(id, CloseReason::from_error(&error)),
+            Received::Bytes(_) | Received::Nothing => {
+                socket.held = Some(held).filter(|held| !held.is_empty());
+                if socket.flags.has(Flags::STALLED) {
+                    self.retry_later(id);
+                }
+            }
+        }
+        Input::Nothing
+    }
+
+    /// The cases that most reads are not: closing, stopped, bytes held from earlier, the end.
+    #[cold]
+    fn receive_special(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) -> Input {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
             return Input::Nothing;
         };
@@ -365,67 +405,60 @@ impl Hub {
         if !socket.wants_data() || flags.has(Flags::EOF_TOLD) {
             // A failure is reported once, and we shall not come upon it by reading.
             if flags.has(Flags::FAILED) {
-                let error = socket
-                    .stream
-                    .take_error()
-                    .unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
+                let error = socket.stream.take_error();
+                let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
                 self.end(id, CloseReason::from_error(&error));
             }
             return Input::Nothing;
         }
-        let held = socket.held.take();
         if socket.flags.take(Flags::REDELIVER) {
-            if let Some(held) = held {
-                return Input::Held(*held);
+            if let Some(held) = socket.held.take() {
+                return Input::Held(held);
             }
-            return self.receive(id, buffer, budget);
         }
         if flags.has(Flags::EOF) {
             socket.flags.set(Flags::EOF_TOLD);
-            return Input::Eof(held.map(|held| *held).unwrap_or_default());
+            return Input::Eof(socket.held.take().unwrap_or_default());
         }
         if !flags.has(Flags::READABLE) {
-            socket.held = held;
             return Input::Nothing;
         }
-        // Held bytes go to the front of the buffer and new ones behind them, as long as half of it stays free.
-        let front = held.as_ref().map_or(0, |held| held.len());
-        let front = if front <= buffer.len() / 2 { front } else { 0 };
+        let held = socket.held.take().unwrap_or_default();
+        self.receive_behind(id, held, buffer, budget)
+    }
+
+    /// Reads what follows held bytes. They go to the front of the buffer and the new ones behind them, as long as
+    /// half of it stays free.
+    fn receive_behind(
+        &mut self,
+        id: ConnId,
+        mut held: Box<Vec<u8>>,
+        buffer: &mut [u8],
+        budget: &mut usize,
+    ) -> Input {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return Input::Nothing;
+        };
+        let front = if held.len() <= buffer.len() / 2 {
+            held.len()
+        } else {
+            0
+        };
         let most = (*budget).min(buffer.len() - front);
         self.turn.reads += 1;
-        match socket.receive(&self.sys, &mut buffer[front..front + most]) {
-            Received::Bytes(read) => {
-                (socket.last_read, socket.last_active) = (now, now);
-                self.turn.bytes_read += read as u64;
-                *budget -= read;
-                match held {
-                    None => Input::Buffered(read),
-                    Some(held) if front > 0 => {
-                        buffer[..front].copy_from_slice(&held);
-                        Input::Buffered(front + read)
-                    }
-                    Some(mut held) => {
-                        held.extend_from_slice(&buffer[..read]);
-                        Input::Held(*held)
-                    }
-                }
-            }
-            Received::Eof => {
-                socket.flags.set(Flags::EOF_TOLD);
-                Input::Eof(held.map(|held| *held).unwrap_or_default())
-            }
-            Received::Failed(error) => {
-                self.end(id, CloseReason::from_error(&error));
-                Input::Nothing
-            }
-            Received::Nothing => {
-                socket.held = held;
-                if socket.flags.has(Flags::STALLED) {
-                    self.retry_later(id);
-                }
-                Input::Nothing
-            }
+        let received = socket.receive(&self.sys, &mut buffer[front..front + most]);
+        let Received::Bytes(read) = received else {
+            return self.received_nothing(id, received, held);
+        };
+        (socket.last_read, socket.last_active) = (self.millis, self.millis);
+        self.turn.bytes_read += read as u64;
+        *budget -= read;
+        if front == held.len() {
+            buffer[..front].copy_from_slice(&held);
+            return Input::Buffered(front + read);
         }
+        held.extend_from_slice(&buffer[..read]);
+        Input::Held(held)
     }
 
     /// Reads what nobody wants any more, so that closing does not turn into a reset, until the peer's FIN.
@@ -448,21 +481,14 @@ impl Hub {
     }
 
     /// Keeps the bytes that a driver did not consume.
-    #[inline]
-    fn hold(&mut self, id: ConnId, rest: &[u8], most: usize) {
-        if !rest.is_empty() {
-            self.hold_all(id, rest.to_vec(), most);
-        }
-    }
-
-    fn hold_all(&mut self, id: ConnId, rest: Vec<u8>, most: usize) {
+    fn hold(&mut self, id: ConnId, rest: Vec<u8>, most: usize) {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
             return;
         };
-        if rest.is_empty() || socket.flags.has(Flags::CLOSING) || socket.flags.has(Flags::DEAD) {
+        if socket.flags.has(Flags::CLOSING) || socket.flags.has(Flags::DEAD) {
             return;
         }
-        // Whatever arrived in one read may wait; only what is left over from earlier reads as well is too much.
+        // While the connection is stopped nothing follows, and what one read brought may wait.
         if rest.len() > most && socket.wants_data() {
             log::warn!(
                 "{id}: {} bytes left unconsumed, at most {most} allowed",
@@ -503,7 +529,7 @@ impl Hub {
             return Accepted::Skipped;
         }
         let (driver, limits) = (listener.driver, Rc::clone(&listener.limits));
-        let mut socket = Socket::new(Stream::Tcp(stream), peer, driver, limits, now);
+        let mut socket = Socket::new(Stream::Tcp(stream), Some(peer), driver, limits, now);
         socket.listener = Some(listener_id);
         match self.adopt(socket) {
             Ok(id) => {
@@ -515,7 +541,7 @@ impl Hub {
                 self.turn.accept_errors += 1;
                 log::error!("cannot register the connection from {peer}: {error}");
                 if let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) {
-                    listener.leave(peer);
+                    listener.leave(Some(peer));
                 }
                 Accepted::Skipped
             }
@@ -570,6 +596,17 @@ impl Hub {
             None => return,
         }
         self.queue(id);
+    }
+
+    /// A driver has taken over: reading may begin.
+    fn moved(&mut self, id: ConnId) {
+        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+            return;
+        };
+        socket.flags.clear(Flags::MOVING);
+        if socket.has_work() {
+            self.queue(id);
+        }
     }
 
     fn take_drained(&mut self, id: ConnId) -> bool {

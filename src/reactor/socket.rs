@@ -23,14 +23,6 @@ use super::outbox::{MAX_SLICES, Outbox};
 use super::sys::{Stream, Sys};
 use super::timers::TimerId;
 
-/// Other platforms may return less than there is.
-const SHORT_READ_MEANS_DRAINED: bool = cfg!(any(
-    target_os = "linux",
-    target_os = "android",
-    target_vendor = "apple",
-    target_os = "freebsd"
-));
-
 /// The state of one stream. Kept small: an idle connection is little more than this.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -45,7 +37,8 @@ pub(crate) struct Socket {
     /// Bytes that the driver has not consumed. `None` while there are none.
     pub(crate) held: Option<Box<Vec<u8>>>,
     pub(crate) listener: Option<ConnId>,
-    pub(crate) peer: SocketAddr,
+    /// `None` for a Unix socket.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
     /// When the connection was opened; this and the next two in milliseconds of the reactor's life.
@@ -99,6 +92,8 @@ impl Flags {
     pub(crate) const CLOSING: Self = Self(1 << 16);
     /// In the list of those to reap.
     pub(crate) const DEAD: Self = Self(1 << 17);
+    /// A shutdown does not wait for it.
+    pub(crate) const UNREF: Self = Self(1 << 19);
     /// The system was short of memory; a timer will try again.
     pub(crate) const STALLED: Self = Self(1 << 18);
 
@@ -106,6 +101,10 @@ impl Flags {
     const BLOCKED: Self = Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0);
     /// Any of these refuses further sends.
     pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
+    /// Any of these makes reading more than a `recv`.
+    const SPECIAL: Self = Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0);
+    /// Our side is to be shut.
+    pub(crate) const SHUTTING: Self = Self(Self::CLOSING.0 | Self::FINISHING.0);
     const ENDED: Self = Self(Self::CLOSING.0 | Self::DEAD.0);
 
     /// True if any bit of `other` is set.
@@ -145,7 +144,7 @@ pub(crate) enum Received {
 impl Socket {
     pub(crate) fn new(
         stream: Stream,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         driver: DriverId,
         limits: Rc<Limits>,
         now: u64,
@@ -200,12 +199,19 @@ impl Socket {
         !self.flags.has(Flags(Flags::BLOCKED.0 | Flags::ENDED.0))
     }
 
+    /// True unless reading it means one `recv` and nothing else.
+    #[inline]
+    pub(crate) fn is_special(&self) -> bool {
+        self.held.is_some() || self.flags.has(Flags::SPECIAL)
+    }
+
     /// True while we have stopped reading of our own accord, so that the peer's silence is no fault.
     pub(crate) fn is_stopped(&self) -> bool {
         self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0))
     }
 
     /// True if serving it again would bring something, without another event.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
         let flags = self.flags;
         if flags.has(Flags(Flags::DEAD.0 | Flags::STALLED.0)) {
@@ -231,7 +237,8 @@ impl Socket {
                 let ends_by_itself = self
                     .flags
                     .has(Flags(Flags::READ_CLOSED.0 | Flags::URGENT.0));
-                if read < buffer.len() && !ends_by_itself && SHORT_READ_MEANS_DRAINED {
+                if read < buffer.len() && !ends_by_itself && self.stream.short_read_means_drained()
+                {
                     self.flags.clear(Flags::READABLE);
                 }
                 self.bytes_read += read as u64;
@@ -252,6 +259,7 @@ impl Socket {
 
     /// Sends at most `budget` bytes of the outbox, as far as the kernel takes them. Returns the number of bytes
     /// and of calls. A shortage of memory is no error of this connection: it sets `STALLED`.
+    #[inline]
     pub(crate) fn flush(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
         let (mut written, mut calls) = (0, 0);
         let Some(outbox) = &mut self.outbox else {

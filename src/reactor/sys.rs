@@ -11,9 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use socket2::SockRef;
+
+use super::hub::Protocol;
 
 /// A system call that [`Faults`] can script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +112,45 @@ impl Faults {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A stream of the standard library that a reactor can take in. Made by `From`, and put into non-blocking mode.
+#[derive(Debug)]
+pub struct Adoptable(Ready);
+
+#[derive(Debug)]
+enum Ready {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Adoptable {
+    pub(crate) fn open(self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self.0 {
+            Ready::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                let peer = stream.peer_addr().ok();
+                Ok((Stream::Tcp(TcpStream::from_std(stream)), peer))
+            }
+            Ready::Unix(stream) => {
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(UnixStream::from_std(stream)), None))
+            }
+        }
+    }
+}
+
+impl From<std::net::TcpStream> for Adoptable {
+    fn from(stream: std::net::TcpStream) -> Self {
+        Self(Ready::Tcp(stream))
+    }
+}
+
+impl From<std::os::unix::net::UnixStream> for Adoptable {
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        Self(Ready::Unix(stream))
+    }
 }
 
 /// The system calls of one reactor.
@@ -155,6 +196,7 @@ impl Sys {
         let most = self.limit(Call::Receive, buffer.len())?;
         match stream {
             Stream::Tcp(stream) => (&mut &*stream).read(&mut buffer[..most]),
+            Stream::Unix(stream) => (&mut &*stream).read(&mut buffer[..most]),
         }
     }
 
@@ -164,6 +206,7 @@ impl Sys {
         match stream {
             // std sends with MSG_NOSIGNAL: a peer that has gone is an error here, not a signal.
             Stream::Tcp(stream) => (&mut &*stream).write(&data[..most]),
+            Stream::Unix(stream) => (&mut &*stream).write(&data[..most]),
         }
     }
 
@@ -180,6 +223,9 @@ impl Sys {
         }
         match stream {
             Stream::Tcp(stream) => {
+                SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
+            }
+            Stream::Unix(stream) => {
                 SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
             }
         }
@@ -199,6 +245,14 @@ impl Sys {
     }
 }
 
+/// As tokio has it for epoll and kqueue.
+const SHORT_READ_MEANS_DRAINED: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd"
+));
+
 /// Where the flag does not exist, Rust's runtime ignores SIGPIPE anyway.
 const NO_SIGNAL: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
     libc::MSG_NOSIGNAL
@@ -207,9 +261,24 @@ const NO_SIGNAL: i32 = if cfg!(any(target_os = "linux", target_os = "android")) 
 };
 
 impl Stream {
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Tcp(_) => Protocol::Tcp,
+            Self::Unix(_) => Protocol::Unix,
+        }
+    }
+
+    /// True if a short read means that the receive queue is empty. Ancillary data splits reads of Unix sockets,
+    /// and other systems may return less than there is.
+    #[inline]
+    pub(crate) fn short_read_means_drained(&self) -> bool {
+        SHORT_READ_MEANS_DRAINED && matches!(self, Self::Tcp(_))
+    }
+
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
         }
     }
 
@@ -217,16 +286,19 @@ impl Stream {
     pub(crate) fn shutdown_write(&self) {
         let result = match self {
             Self::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
         };
         if let Err(error) = result {
             log::trace!("shutdown: {error}");
         }
     }
 
-    /// Makes the closing that follows a reset: the peer learns at once that nothing more comes.
+    /// Makes the closing that follows a reset: the peer learns at once that nothing more comes. A Unix socket has
+    /// no FIN to wait for, and needs none of this.
     pub(crate) fn reset_on_close(&self) {
         let result = match self {
             Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),
+            Self::Unix(_) => Ok(()),
         };
         if let Err(error) = result {
             log::trace!("linger: {error}");
@@ -237,6 +309,7 @@ impl Stream {
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         match self {
             Self::Tcp(stream) => stream.take_error().ok().flatten(),
+            Self::Unix(stream) => stream.take_error().ok().flatten(),
         }
     }
 
@@ -248,6 +321,7 @@ impl Stream {
     ) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.register(registry, token, interest),
+            Self::Unix(stream) => stream.register(registry, token, interest),
         }
     }
 
@@ -255,6 +329,7 @@ impl Stream {
     pub(crate) fn deregister(&mut self, registry: &Registry) {
         let result = match self {
             Self::Tcp(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
         };
         if let Err(error) = result {
             log::debug!("deregister: {error}");
