@@ -50,7 +50,8 @@ impl tcp::Handler for Echo {
     }
 
     fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): &mut (), message: &[u8]) {
-        // A peer that reads slowly is not read from either; one that never reads is closed in the end.
+        // A peer that reads slowly is not read from either; one that never reads is closed in the
+        // end.
         cx.send(message).ignore();
     }
 
@@ -92,8 +93,8 @@ fn serve(args: &Args) -> std::io::Result<()> {
     reactor.run(&mut Echo)
 }
 
-/// Signals as just another connection: the handler writes a byte into one end of a socket pair, and the loop reads
-/// the other.
+/// Signals as just another connection: the handler writes a byte into one end of a socket pair, and
+/// the loop reads the other.
 struct Signals {
     drain: Duration,
     stopping: bool,

@@ -166,7 +166,7 @@ impl<T> Slots<T> {
         self.slab.len() - self.retired
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

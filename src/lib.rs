@@ -1,5 +1,81 @@
-//! One thread, many lines: a single-threaded reactor on [`mio`], with the loop in plain sight.
+//! One thread, many lines: a single-threaded reactor on [mio](https://docs.rs/mio), with the loop
+//! in plain sight.
+//!
+//! A socket is like a telephone jack, and one operator at a switchboard serves every line by
+//! plugging in only where a lamp is lit. `epoll_wait` is the row of lamps.
+//!
+//! ```text
+//!     your program     one type with the whole state, lent to callbacks by &mut: no Arc, no Mutex, no RefCell
+//!     ---------------------------------------------------------------------------------------------------
+//!     net              drivers: tcp                              glue between bytes and sockets
+//!     ---------------------------------------------------------------------------------------------------
+//!     reactor          Reactor, Hub, Driver, timers, topics      the loop; knows no protocol
+//!     ---------------------------------------------------------------------------------------------------
+//!     proto            codecs: lines, length prefixes            bytes in, messages out; knows no socket
+//!     ---------------------------------------------------------------------------------------------------
+//!     id               ConnId, ConnMap                           names that are never used twice
+//! ```
+//!
+//! # A server
+//!
+//! ```
+//! use switchboard::{Config, Kind, Publish, Reactor, tcp};
+//!
+//! /// A chat room for `nc`: what one says, all others read.
+//! struct Room;
+//!
+//! impl tcp::Handler<tcp::Lines> for Room {
+//!     type Conn = ();
+//!
+//!     fn on_open(&mut self, cx: &mut tcp::Cx<'_, tcp::Lines>) -> Option<()> {
+//!         cx.subscribe("room");
+//!         Some(())
+//!     }
+//!
+//!     fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Lines>, _: &mut (), line: &[u8]) {
+//!         let except = Some(cx.id());
+//!         cx.publish(Publish { topic: "room", data: line, kind: Kind::Text, except });
+//!     }
+//! }
+//!
+//! let mut reactor = Reactor::new(Config::default())?;
+//! let room = reactor.add_driver(tcp::Framed::new(tcp::Lines::default()));
+//! let listening = reactor.listen("127.0.0.1:0", room)?;
+//! println!("listening tcp {}", listening.local_addr);
+//! # reactor.hub().stop();
+//! reactor.run(&mut Room)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # The turn
+//!
+//! Everything happens in [`Reactor::turn`], one function of one screen: poll, mark what is ready,
+//! serve each connection once, fire timers, then flush and close until nothing is left to flush or
+//! close. A callback never runs inside another, since the [`Hub`] that callbacks act through calls
+//! nobody.
+//!
+//! # What holds
+//!
+//! * A [`ConnId`] names one connection for ever. Using one whose connection has ended does nothing
+//!   and says so.
+//! * Nothing is unbounded: [`Limits`] for connections, [`Config`] for the loop, each with its
+//!   default's origin.
+//! * Nothing blocks: what a slow peer does not take waits in its outbox, and its own reading stops.
+//! * A panic in a callback closes that connection, and the loop goes on.
+//! * No `unsafe` in this crate.
+//!
+//! # Read the source in this order
+//!
+//! `reactor/mod.rs` for the turn, `reactor/serve.rs` for what it does per connection,
+//! `reactor/socket.rs` for the rules of edge-triggered readiness, `reactor/hub.rs` for sending and
+//! closing, `net/tcp.rs` for a driver, `proto/line.rs` for a codec. `docs/ARCHITECTURE.md` draws
+//! the map.
 #![forbid(unsafe_code)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "switchboard packs a connection's name into a 64-bit token: it needs a 64-bit target"
+);
 
 mod id;
 pub mod net;
@@ -14,7 +90,7 @@ pub use reactor::{
     Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
 };
 
-/// What tests need: a script for the system calls.
+/// For tests: a script of faults for the system calls of a reactor.
 pub mod testing {
     pub use crate::reactor::{Call, Fault, Faults};
 }

@@ -1,11 +1,12 @@
 //! TCP with a framing: raw bytes, lines, length-prefixed messages, or one of your own.
 //!
-//! An application implements [`Handler`] on the type that holds its whole state. What belongs to one connection is
-//! the associated type [`Handler::Conn`]: made when it opens, lent with each message, and given back when it
-//! closes. A [`Framed`] driver joins the two by a [`Codec`].
+//! An application implements [`Handler`] on the type that holds its whole state. What belongs to
+//! one connection is the associated type [`Handler::Conn`]: made when it opens, lent with each
+//! message, and given back when it closes. A [`Framed`] driver joins the two by a [`Codec`].
 //!
-//! Bytes flow so: the reactor reads, the codec finds messages in place, the handler gets them one by one. What
-//! remains of an unfinished message stays with the reactor, and an idle connection owns no buffer.
+//! Bytes flow so: the reactor reads, the codec finds messages in place, the handler gets them one
+//! by one. What remains of an unfinished message stays with the reactor, and an idle connection
+//! owns no buffer.
 //!
 //! # Examples
 //!
@@ -66,13 +67,14 @@ pub trait Handler<C: Codec = Raw>: Sized {
     /// A message arrived.
     fn on_message(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn, message: C::In<'_>);
 
-    /// The peer broke the framing. There is time for a last word: the connection closes when this returns.
+    /// The peer broke the framing. There is time for a last word: the connection closes when this
+    /// returns.
     fn on_error(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn, error: C::Error) {
         let _ = (cx, conn, error);
     }
 
-    /// The peer has finished sending. The default closes our side too; without a close here it stays open for
-    /// sending until [`Cx::close`] is called.
+    /// The peer has finished sending. The default closes our side too; without a close here it
+    /// stays open for sending until [`Cx::close`] is called.
     fn on_eof(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn) {
         let _ = conn;
         cx.close_for(CloseReason::Peer);
@@ -107,8 +109,9 @@ pub trait Handler<C: Codec = Raw>: Sized {
 
 /// What lies under [`Handler`]: a behaviour apart from the application that it serves.
 ///
-/// An application has one `Handler` for a framing; a second behaviour of the same framing, or one that a library
-/// brings, is a service of its own and goes to [`Framed::with_service`]. The callbacks are those of `Handler`.
+/// An application has one `Handler` for a framing; a second behaviour of the same framing, or one
+/// that a library brings, is a service of its own and goes to [`Framed::with_service`]. The
+/// callbacks are those of `Handler`.
 #[expect(missing_docs, reason = "each callback is documented at Handler")]
 pub trait Service<A, C: Codec = Raw> {
     type Conn: 'static;
@@ -234,11 +237,11 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
     }
 }
 
-/// What a callback acts through: this connection by its own methods, everything else by the [`Hub`] that it
-/// derefs to.
+/// What a callback acts through: this connection by its own methods, everything else by the [`Hub`]
+/// that it derefs to.
 ///
-/// Where both have a method of one name, `cx.close()` is about this connection and `cx.hub().close(other)` about
-/// any other.
+/// Where both have a method of one name, `cx.close()` is about this connection and
+/// `cx.hub().close(other)` about any other.
 pub struct Cx<'a, C> {
     hub: &'a mut Hub,
     id: ConnId,
@@ -256,15 +259,16 @@ impl<C: Codec> Cx<'_, C> {
         self.hub
     }
 
-    /// Sends a message to this connection. It leaves when the callback has returned, with all others.
+    /// Sends a message to this connection. It leaves when the callback has returned, with all
+    /// others.
     ///
     /// A message that the framing cannot express is `Dropped`, with a warning in the log.
-    pub fn send(&mut self, message: &C::Out) -> Sent {
+    pub fn send(&mut self, message: &C::Out<'_>) -> Sent {
         self.send_to(self.id, message)
     }
 
     /// Sends a message to another connection of the same framing.
-    pub fn send_to(&mut self, id: ConnId, message: &C::Out) -> Sent {
+    pub fn send_to(&mut self, id: ConnId, message: &C::Out<'_>) -> Sent {
         let mut encoded = Ok(());
         let sent = self
             .hub
@@ -278,7 +282,8 @@ impl<C: Codec> Cx<'_, C> {
         }
     }
 
-    /// Sends as many of these bytes as the kernel takes now, and queues nothing: see [`Hub::try_write`].
+    /// Sends as many of these bytes as the kernel takes now, and queues nothing: see
+    /// [`Hub::try_write`].
     pub fn try_write(&mut self, data: &[u8]) -> Option<usize> {
         self.hub.try_write(self.id, data)
     }
@@ -470,26 +475,28 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
     }
 
     fn on_drain(&mut self, app: &mut A, hub: &mut Hub, id: ConnId) {
-        self.with(hub, id, |service, cx, conn| service.on_drain(app, cx, conn));
+        self.with(hub, id, |service, cx, conn| {
+            service.on_drain(app, cx, conn);
+        });
     }
 
     fn on_timeout(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, timeout: Timeout) {
         self.with(hub, id, |service, cx, conn| {
-            service.on_timeout(app, cx, conn, timeout)
+            service.on_timeout(app, cx, conn, timeout);
         });
     }
 
     fn on_timer(&mut self, app: &mut A, hub: &mut Hub, id: Option<ConnId>, key: u32) {
         if let Some(id) = id {
             self.with(hub, id, |service, cx, conn| {
-                service.on_timer(app, cx, conn, key)
+                service.on_timer(app, cx, conn, key);
             });
         }
     }
 
     fn on_post(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, message: Box<dyn Any>) {
         self.with(hub, id, |service, cx, conn| {
-            service.on_post(app, cx, conn, message)
+            service.on_post(app, cx, conn, message);
         });
     }
 

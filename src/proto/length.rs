@@ -132,7 +132,7 @@ impl Length {
 
 impl Codec for Length {
     type In<'a> = &'a [u8];
-    type Out = [u8];
+    type Out<'a> = [u8];
     type Error = Error;
 
     fn decode<'a>(&mut self, data: &'a mut [u8]) -> Result<Option<(usize, &'a [u8])>, Error> {

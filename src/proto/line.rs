@@ -88,7 +88,7 @@ impl Default for Lines {
 
 impl Codec for Lines {
     type In<'a> = &'a [u8];
-    type Out = [u8];
+    type Out<'a> = [u8];
     type Error = Error;
 
     fn decode<'a>(&mut self, data: &'a mut [u8]) -> Result<Option<(usize, &'a [u8])>, Error> {

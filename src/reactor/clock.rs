@@ -1,7 +1,7 @@
 //! The reactor's only source of time.
 //!
-//! The clock is read once a turn, so that everything which happens in one turn happens at one instant.
-//! Tests put a clock of their own in its place and advance it by hand.
+//! The clock is read once a turn, so that everything which happens in one turn happens at one
+//! instant. Tests put a clock of their own in its place and advance it by hand.
 
 use std::cell::Cell;
 use std::rc::Rc;

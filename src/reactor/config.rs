@@ -1,4 +1,5 @@
-//! Every budget and limit of a reactor, with its unit, its default and where the default comes from.
+//! Every budget and limit of a reactor, with its unit, its default and where the default comes
+//! from.
 
 use std::time::Duration;
 
@@ -22,32 +23,34 @@ use super::sys::Faults;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Bytes of the one read buffer, which all connections share. Default 64 KiB, as libuv suggests to its users:
-    /// a full socket buffer of the default size is emptied by two calls.
+    /// Bytes of the one read buffer, which all connections share. Default 64 KiB, as libuv suggests
+    /// to its users: a full socket buffer of the default size is emptied by two calls.
     pub read_buffer: usize,
-    /// Bytes read from one connection before the next one has its turn. Default 64 KiB: one full buffer.
+    /// Bytes read from one connection before the next one has its turn. Default 64 KiB: one full
+    /// buffer.
     pub read_budget: usize,
-    /// Bytes written to one connection in one go. Default 256 KiB: redis stops at 64 KiB, but its replies are
-    /// copied; here four calls with what one read can bring.
+    /// Bytes written to one connection in one go. Default 256 KiB: redis stops at 64 KiB, but its
+    /// replies are copied; here four calls with what one read can bring.
     pub write_budget: usize,
     /// Connections accepted from one listener in a row. Default 256; gevent's `max_accept` is 100.
     pub accept_budget: usize,
     /// Jobs from other threads run in one turn. Default 1,024.
     pub remote_budget: usize,
-    /// Jobs from other threads that may wait; beyond it [`Remote::post`](crate::Remote::post) says `Full`.
-    /// Default 65,536.
+    /// Jobs from other threads that may wait; beyond it [`Remote::post`](crate::Remote::post) says
+    /// `Full`. Default 65,536.
     pub remote_capacity: usize,
     /// Events taken from the poller at a time. Default 1,024, as libuv and uSockets do.
     pub events: usize,
-    /// How long a listener waits after the system ran out of descriptors or memory before it tries again; any
-    /// closing connection wakes it sooner. Default 100 ms, between gevent's 10 ms and its later 1 s.
+    /// How long a listener waits after the system ran out of descriptors or memory before it tries
+    /// again; any closing connection wakes it sooner. Default 100 ms, between gevent's 10 ms and
+    /// its later 1 s.
     pub retry_after: Duration,
-    /// A turn that works longer than this is logged as a warning, since nobody else is served meanwhile; the next
-    /// thousand turns are then timed callback by callback, so that the culprit has a name the second time.
-    /// Default 100 ms, gevent's `max_blocking_time`.
+    /// A turn that works longer than this is logged as a warning, since nobody else is served
+    /// meanwhile; the next thousand turns are then timed callback by callback, so that the culprit
+    /// has a name the second time. Default 100 ms, gevent's `max_blocking_time`.
     pub slow_turn: Duration,
-    /// Times each callback from the start, for [`Turn::slowest`](crate::Turn::slowest): one more reading of the
-    /// clock per connection served, about 1 % of an echo. Default off.
+    /// Times each callback from the start, for [`Turn::slowest`](crate::Turn::slowest): one more
+    /// reading of the clock per connection served, about 1 % of an echo. Default off.
     pub time_callbacks: bool,
     /// The limits of connections whose listener names none.
     pub limits: Limits,
@@ -79,24 +82,28 @@ impl Default for Config {
 
 /// What one connection may keep of the reactor's memory and patience.
 ///
-/// The three marks are a ladder. Above `high_water` a send says [`Sent::Backlogged`](crate::Sent::Backlogged) and
-/// reading from that connection stops; below `low_water` reading goes on and `on_drain` is called, once; at
-/// `max_backlog` the policy of `overflow` applies.
+/// The three marks are a ladder. Above `high_water` a send says
+/// [`Sent::Backlogged`](crate::Sent::Backlogged) and reading from that connection stops; below
+/// `low_water` reading goes on and `on_drain` is called, once; at `max_backlog` the policy of
+/// `overflow` applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes waiting to be sent above which the connection counts as backlogged. Default 64 KiB, as asyncio.
+    /// Bytes waiting to be sent above which the connection counts as backlogged. Default 64 KiB, as
+    /// asyncio.
     pub high_water: usize,
     /// Bytes at which it no longer does. Default 16 KiB: a quarter of the high mark, as asyncio.
     pub low_water: usize,
-    /// Bytes waiting to be sent at which no message is taken any more. One message may reach beyond it.
-    /// Default 1 MiB; uWebSockets drops at 64 KiB, most others never.
+    /// Bytes waiting to be sent at which no message is taken any more. One message may reach beyond
+    /// it. Default 1 MiB; uWebSockets drops at 64 KiB, most others never.
     pub max_backlog: usize,
     /// What happens to a message that meets a full backlog. Default: the connection closes.
     pub overflow: Overflow,
-    /// How long a closing connection waits for its peer: without progress while bytes are left to send, then for
-    /// the peer's FIN. Default 5 s, as nginx's `lingering_timeout`. Zero: not at all.
+    /// How long a closing connection waits for its peer: without progress while bytes are left to
+    /// send, then for the peer's FIN. Default 5 s, as nginx's `lingering_timeout`. Zero: not at
+    /// all.
     pub linger: Duration,
-    /// The longest silence of the peer while we are reading: `settimeout` of Python's sockets. Default: none.
+    /// The longest silence of the peer while we are reading: `settimeout` of Python's sockets.
+    /// Default: none.
     pub read_timeout: Option<Duration>,
     /// The longest time without a byte in either direction. Default: none.
     pub idle_timeout: Option<Duration>,

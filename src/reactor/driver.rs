@@ -11,31 +11,33 @@ use super::hub::Hub;
 
 /// A protocol on the loop: what is done when something happens to one of its connections.
 ///
-/// One virtual call per readiness event, none per message: a driver takes all messages out of the bytes that one
-/// read brought. Callbacks run one at a time and never inside each other, since the [`Hub`] that they act through
-/// calls nobody.
+/// One virtual call per readiness event, none per message: a driver takes all messages out of the
+/// bytes that one read brought. Callbacks run one at a time and never inside each other, since the
+/// [`Hub`] that they act through calls nobody.
 ///
 /// # The order of calls
 ///
-/// `on_open` first, `on_close` last, each exactly once for a connection; nothing before, nothing after. Between
-/// them, in any number: `on_data`, then at most one `on_eof`, with `on_drain`, `on_timeout`, `on_timer` and
-/// `on_post` among them. After every call of its own into an application a driver has to look whether the
-/// connection still [wants data](Hub::wants_data) before it goes on to the next message.
+/// `on_open` first, `on_close` last, each exactly once for a connection; nothing before, nothing
+/// after. Between them, in any number: `on_data`, then at most one `on_eof`, with `on_drain`,
+/// `on_timeout`, `on_timer` and `on_post` among them. After every call of its own into an
+/// application a driver has to look whether the connection still [wants data](Hub::wants_data)
+/// before it goes on to the next message.
 ///
 /// # Panics
 ///
 /// A panic in a callback is caught and logged. The connection is reset, and `on_close` comes with
-/// [`CloseReason::Panicked`]: the driver drops what it keeps and does not call the application again. With
-/// `panic = "abort"` nothing can be caught, and the process ends.
+/// [`CloseReason::Panicked`]: the driver drops what it keeps and does not call the application
+/// again. With `panic = "abort"` nothing can be caught, and the process ends.
 pub trait Driver<A> {
     /// A connection begins.
     fn on_open(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, origin: Origin);
 
-    /// Bytes arrived. Returns how many were consumed; the reactor keeps the rest and gives it again with what
-    /// follows, or when the connection resumes or drains.
+    /// Bytes arrived. Returns how many were consumed; the reactor keeps the rest and gives it again
+    /// with what follows, or when the connection resumes or drains.
     fn on_data(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, data: &mut [u8]) -> usize;
 
-    /// The peer has finished sending; `rest` was never consumed. The default closes the connection as well.
+    /// The peer has finished sending; `rest` was never consumed. The default closes the connection
+    /// as well.
     fn on_eof(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, rest: &mut [u8]) {
         let _ = (app, rest);
         hub.close_for(id, CloseReason::Peer);
@@ -46,8 +48,8 @@ pub trait Driver<A> {
         let _ = (app, hub, id);
     }
 
-    /// A time-out passed. The default closes the connection. A driver that does not gives it the same time again;
-    /// only the end of a connection's lifetime cannot be put off.
+    /// A time-out passed. The default closes the connection. A driver that does not gives it the
+    /// same time again; only the end of a connection's lifetime cannot be put off.
     fn on_timeout(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, timeout: Timeout) {
         let _ = app;
         hub.close_for(id, CloseReason::TimedOut(timeout));
@@ -63,8 +65,8 @@ pub trait Driver<A> {
         let _ = (app, hub, id, message);
     }
 
-    /// The reactor shuts down: its listeners are closed, and connections have until the deadline to end. The
-    /// default closes each connection of this driver.
+    /// The reactor shuts down: its listeners are closed, and connections have until the deadline to
+    /// end. The default closes each connection of this driver.
     fn on_stop(&mut self, app: &mut A, hub: &mut Hub, driver: DriverId) {
         let _ = app;
         for id in hub.ids(driver) {
@@ -72,24 +74,29 @@ pub trait Driver<A> {
         }
     }
 
-    /// A connection has ended. It cannot be sent to any more; [`Hub::info`] still tells its addresses.
+    /// A connection has ended. It cannot be sent to any more; [`Hub::info`] still tells its
+    /// addresses.
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason);
 
-    /// The most bytes that `on_data` may leave unconsumed; a connection with more of them is closed.
+    /// The most bytes that `on_data` may leave unconsumed; a connection with more of them is
+    /// closed.
     fn max_unconsumed(&self) -> usize {
         64 * 1024
     }
 
-    /// How a published payload is framed for the connections of this driver. Asked once, when it is added.
+    /// How a published payload is framed for the connections of this driver. Asked once, when it is
+    /// added.
     fn framer(&self) -> Option<Rc<dyn Framer>> {
         None
     }
 }
 
-/// Turns a published payload into this protocol's bytes: once per publish, however many members share them.
+/// Turns a published payload into this protocol's bytes: once per publish, however many members
+/// share them.
 ///
-/// It is apart from [`Driver`] so that the [`Hub`] can frame at the moment of the call, when the driver itself is
-/// busy in a callback: what is published and what is sent thus reach a peer in the order of the calls.
+/// It is apart from [`Driver`] so that the [`Hub`] can frame at the moment of the call, when the
+/// driver itself is busy in a callback: what is published and what is sent thus reach a peer in the
+/// order of the calls.
 pub trait Framer {
     /// Appends the frame of `data` to `out`.
     fn frame(&self, data: &[u8], kind: Kind, out: &mut Vec<u8>);

@@ -19,9 +19,10 @@ use super::socket::Flags;
 
 /// An address to listen on, and how.
 ///
-/// `"127.0.0.1:5000"` alone is the short form wherever an `impl Into<Listen>` is asked for. Options that a peer
-/// of the connection sees (`nodelay`, keepalive, buffer sizes) are set on the listener, whence the kernel copies
-/// them to each connection that it accepts: no system call per connection is spent on them.
+/// `"127.0.0.1:5000"` alone is the short form wherever an `impl Into<Listen>` is asked for. Options
+/// that a peer of the connection sees (`nodelay`, keepalive, buffer sizes) are set on the listener,
+/// whence the kernel copies them to each connection that it accepts: no system call per connection
+/// is spent on them.
 ///
 /// # Examples
 ///
@@ -64,12 +65,13 @@ enum Address {
 /// What a listener does when the system has no descriptor left for the next connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exhaustion {
-    /// Clients wait in the backlog until a connection closes or [`Config::retry_after`](crate::Config::retry_after)
-    /// has passed. The default: nobody is turned away whom a moment's patience would serve.
+    /// Clients wait in the backlog until a connection closes or
+    /// [`Config::retry_after`](crate::Config::retry_after) has passed. The default: nobody is
+    /// turned away whom a moment's patience would serve.
     #[default]
     Hold,
-    /// Clients are accepted by a descriptor kept in reserve, and closed at once: they learn that they must go
-    /// elsewhere. The trick is libuv's.
+    /// Clients are accepted by a descriptor kept in reserve, and closed at once: they learn that
+    /// they must go elsewhere. The trick is libuv's.
     Shed,
 }
 
@@ -83,9 +85,9 @@ pub struct Listening {
 }
 
 impl Listen {
-    /// Listens for TCP on `address`: `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`, or `:5000` for all
-    /// interfaces by IPv4. A name is resolved when listening begins, and the first of its addresses that can be
-    /// bound is taken.
+    /// Listens for TCP on `address`: `127.0.0.1:5000`, `[::1]:5000`, `localhost:5000`, or `:5000`
+    /// for all interfaces by IPv4. A name is resolved when listening begins, and the first of its
+    /// addresses that can be bound is taken.
     pub fn tcp(address: impl Into<String>) -> Self {
         let text = address.into();
         let address = match (text.parse(), text.strip_prefix(':').map(str::parse)) {
@@ -116,14 +118,16 @@ impl Listen {
         }
     }
 
-    /// Connections that the kernel completes and keeps for us until they are accepted: `listen(2)`'s argument.
-    /// This is no limit of connections. Default 1,024; Linux caps it at `net.core.somaxconn`.
+    /// Connections that the kernel completes and keeps for us until they are accepted:
+    /// `listen(2)`'s argument. This is no limit of connections. Default 1,024; Linux caps it at
+    /// `net.core.somaxconn`.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = i32::try_from(connections).unwrap_or(i32::MAX);
         self
     }
 
-    /// `SO_REUSEADDR`: a restarted server may bind while old connections linger in TIME_WAIT. Default on.
+    /// `SO_REUSEADDR`: a restarted server may bind while old connections linger in TIME_WAIT.
+    /// Default on.
     pub fn reuse_address(mut self, on: bool) -> Self {
         self.reuse_address = on;
         self
@@ -135,7 +139,8 @@ impl Listen {
         self
     }
 
-    /// `TCP_NODELAY`: small messages leave at once (no Nagle). Default on, since the reactor gathers writes itself.
+    /// `TCP_NODELAY`: small messages leave at once (no Nagle). Default on, since the reactor
+    /// gathers writes itself.
     pub fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
         self
@@ -173,28 +178,31 @@ impl Listen {
         self
     }
 
-    /// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged before the kernel gives the peer up.
-    /// Linux only; elsewhere listening fails. The default is the system's, about 15 minutes.
+    /// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged before the kernel gives the
+    /// peer up. Linux only; elsewhere listening fails. The default is the system's, about 15
+    /// minutes.
     pub fn user_timeout(mut self, patience: Duration) -> Self {
         self.user_timeout = Some(patience);
         self
     }
 
-    /// `SO_BINDTODEVICE`: serves only what arrives through this interface. Linux only; elsewhere listening fails.
+    /// `SO_BINDTODEVICE`: serves only what arrives through this interface. Linux only; elsewhere
+    /// listening fails.
     pub fn bind_device(mut self, interface: impl Into<String>) -> Self {
         self.bind_device = Some(interface.into());
         self
     }
 
-    /// Connections of this listener open at a time. Further clients wait in the backlog. Default: no limit but
-    /// the system's.
+    /// Connections of this listener open at a time. Further clients wait in the backlog. Default:
+    /// no limit but the system's.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// Connections open at a time from one source: an IPv4 address, or an IPv6 network of 64 bits, since one host
-    /// commands a whole one. Further ones are accepted and closed at once. Default: no limit.
+    /// Connections open at a time from one source: an IPv4 address, or an IPv6 network of 64 bits,
+    /// since one host commands a whole one. Further ones are accepted and closed at once. Default:
+    /// no limit.
     pub fn max_per_source(mut self, connections: usize) -> Self {
         self.max_per_source = Some(connections);
         self
@@ -206,7 +214,8 @@ impl Listen {
         self
     }
 
-    /// The limits of this listener's connections, instead of [`Config::limits`](crate::Config::limits).
+    /// The limits of this listener's connections, instead of
+    /// [`Config::limits`](crate::Config::limits).
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
@@ -223,7 +232,7 @@ impl Listen {
             match self.bind(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => {
-                    last = Some(context(&error, &format!("cannot listen on tcp {address}")))
+                    last = Some(context(&error, &format!("cannot listen on tcp {address}")));
                 }
             }
         }
@@ -373,7 +382,8 @@ impl Listener {
         }
     }
 
-    /// Accepts by the descriptor in reserve and closes at once. False if there was nobody, or no reserve.
+    /// Accepts by the descriptor in reserve and closes at once. False if there was nobody, or no
+    /// reserve.
     pub(crate) fn shed(&mut self) -> bool {
         if self.reserve.take().is_none() {
             return false;

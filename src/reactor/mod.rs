@@ -14,16 +14,22 @@
 //!   9 report
 //! ```
 //!
-//! The reactor knows no protocol. Bytes go to a [`Driver`], and what the driver wants done it asks of the [`Hub`].
+//! The reactor knows no protocol. Bytes go to a [`Driver`], and what the driver wants done it asks
+//! of the [`Hub`].
 
+mod accept;
 mod clock;
 mod config;
 mod driver;
+mod flow;
 mod hub;
 mod listen;
 mod outbox;
+mod publish;
+mod receive;
 mod remote;
 mod report;
+mod send;
 mod serve;
 mod socket;
 mod sys;
@@ -44,8 +50,9 @@ use crate::id::ConnId;
 pub use clock::Clock;
 pub use config::{Config, Limits, Overflow};
 pub use driver::{CloseReason, Driver, DriverId, Framer, Kind, Origin, Timeout};
-pub use hub::{Hub, Info, Owner, Protocol, Publish, Published, Sent};
+pub use hub::{Hub, Info, Owner, Protocol, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
+pub use publish::{Publish, Published};
 pub use remote::{Remote, RemoteError};
 pub use report::{Slowest, Totals, Turn};
 pub use sys::{Adoptable, Call, Fault, Faults};
@@ -59,10 +66,12 @@ use socket::{Flags, Socket};
 /// The waker's token. No id has it: generations begin at 1.
 const WAKER: Token = Token(0);
 
-/// Owns the poller, the read buffer, the drivers and the hub, and lends the application to callbacks.
+/// Owns the poller, the read buffer, the drivers and the hub, and lends the application to
+/// callbacks.
 ///
-/// `A` is the application: any type, lent by `&mut` for each turn and never moved in, so that it can be looked at
-/// between turns and afterwards. It need not be `Send`: nothing here ever leaves the thread.
+/// `A` is the application: any type, lent by `&mut` for each turn and never moved in, so that it
+/// can be looked at between turns and afterwards. It need not be `Send`: nothing here ever leaves
+/// the thread.
 ///
 /// # Examples
 ///
@@ -102,8 +111,10 @@ pub struct Reactor<A> {
     /// More jobs wait than one turn may run.
     more_remote: bool,
     woken: bool,
+    #[expect(clippy::type_complexity, reason = "used once")]
     on_timer: Option<Box<dyn FnMut(&mut A, &mut Hub, u32)>>,
-    /// When the last turn ended, by the system's clock: what a turn costs is measured, not simulated.
+    /// When the last turn ended, by the system's clock: what a turn costs is measured, not
+    /// simulated.
     ended: Instant,
 }
 
@@ -142,7 +153,8 @@ impl<A> Reactor<A> {
     ///
     /// # Errors
     ///
-    /// When the address is none, is in use, or an option is refused. The error says which address and why.
+    /// When the address is none, is in use, or an option is refused. The error says which address
+    /// and why.
     pub fn listen(&mut self, listen: impl Into<Listen>, driver: DriverId) -> io::Result<Listening> {
         let listen = listen.into();
         assert!(
@@ -159,8 +171,8 @@ impl<A> Reactor<A> {
         Ok(Listening { id, local_addr })
     }
 
-    /// Takes in a stream that exists already: one end of a pair, or what a parent process left us. The driver's
-    /// `on_open` follows in the next turn, with [`Origin::Adopted`].
+    /// Takes in a stream that exists already: one end of a pair, or what a parent process left us.
+    /// The driver's `on_open` follows in the next turn, with [`Origin::Adopted`].
     ///
     /// # Errors
     ///
@@ -172,7 +184,7 @@ impl<A> Reactor<A> {
         );
         let (stream, peer) = stream.into().open()?;
         let limits = Rc::new(self.hub.config.limits);
-        let mut socket = Socket::new(stream, peer, driver, limits, self.hub.millis());
+        let mut socket = Socket::new(stream, peer, driver, limits, self.hub.millis);
         socket.flags.set(Flags::MOVING);
         let id = self.hub.adopt(socket)?;
         self.hub.errands.push_back(Errand::Adopted(id));
@@ -204,7 +216,7 @@ impl<A> Reactor<A> {
             self.turn(app, None)?;
             match self.hub.stopping {
                 Stopping::Stop => break,
-                Stopping::Draining(_) if self.hub.streams() == 0 => break,
+                Stopping::Draining(_) if self.hub.streams == 0 => break,
                 _ => {}
             }
         }
@@ -212,7 +224,8 @@ impl<A> Reactor<A> {
         Ok(())
     }
 
-    /// One turn of the loop: sleeps until something happens, but no longer than `wait`, and serves it.
+    /// One turn of the loop: sleeps until something happens, but no longer than `wait`, and serves
+    /// it.
     ///
     /// # Errors
     ///
@@ -232,7 +245,8 @@ impl<A> Reactor<A> {
         if self.woken || self.more_remote {
             self.run_remote(app);
         }
-        // Those that spend their budget go to the back of the queue, and are served again in the next turn.
+        // Those that spend their budget go to the back of the queue, and are served again in the
+        // next turn.
         for _ in 0..self.hub.ready.len() {
             if let Some(id) = self.hub.ready.pop_front() {
                 self.serve(app, id);

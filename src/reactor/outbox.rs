@@ -1,19 +1,21 @@
 //! The bytes that one connection has yet to send.
 //!
-//! A pure queue of pieces: it makes no system call. Small messages are copied to the tail, so that many replies
-//! leave in one `send`; large or shared ones are queued as they are and leave by a gathered write. A piece is
-//! dropped when its last byte has gone, so a long queue shrinks from the front without ever being moved.
+//! A pure queue of pieces: it makes no system call. Small messages are copied to the tail, so that
+//! many replies leave in one `send`; large or shared ones are queued as they are and leave by a
+//! gathered write. A piece is dropped when its last byte has gone, so a long queue shrinks from the
+//! front without ever being moved.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// Most slices offered to one gathered write. Linux takes 1,024 (IOV_MAX); beyond a few dozen the copy into the
-/// kernel costs far more than the call (hyper offers 64).
+/// Most slices offered to one gathered write. Linux takes 1,024 (IOV_MAX); beyond a few dozen the
+/// copy into the kernel costs far more than the call (hyper offers 64).
 pub(crate) const MAX_SLICES: usize = 64;
 
-/// Bytes up to which a copied piece grows before the next one is begun: what one turn of a fast peer takes.
+/// Bytes up to which a copied piece grows before the next one is begun: what one turn of a fast
+/// peer takes.
 const PIECE: usize = 64 * 1024;
 
 /// Bytes up to which a shared message is copied to the tail instead: cheaper than one more slice.
@@ -113,7 +115,8 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` from the front with at most `budget` bytes and returns how many slices and bytes that is.
+    /// Fills `slices` from the front with at most `budget` bytes and returns how many slices and
+    /// bytes that is.
     pub(crate) fn slices<'a>(
         &'a self,
         slices: &mut [IoSlice<'a>; MAX_SLICES],

@@ -13,8 +13,8 @@ pub(crate) type Job<A> = Box<dyn FnOnce(&mut A, &mut Hub) + Send>;
 
 /// Sends jobs to a reactor from any thread. Clones share one queue.
 ///
-/// A job runs on the loop's thread with the application and the hub in its hands. However many jobs arrive
-/// between two turns, the loop is woken once.
+/// A job runs on the loop's thread with the application and the hub in its hands. However many jobs
+/// arrive between two turns, the loop is woken once.
 ///
 /// # Examples
 ///
@@ -42,7 +42,8 @@ pub struct Remote<A>(Arc<Inbox<A>>);
 pub enum RemoteError {
     /// The reactor is gone.
     Closed,
-    /// As many jobs as [`Config::remote_capacity`](crate::Config::remote_capacity) allows are waiting already.
+    /// As many jobs as [`Config::remote_capacity`](crate::Config::remote_capacity) allows are
+    /// waiting already.
     Full,
 }
 
@@ -64,7 +65,8 @@ impl<A> Remote<A> {
     ///
     /// # Errors
     ///
-    /// `Full` when the queue is full, `Closed` when the reactor has been dropped. The job is dropped.
+    /// `Full` when the queue is full, `Closed` when the reactor has been dropped. The job is
+    /// dropped.
     pub fn post(
         &self,
         job: impl FnOnce(&mut A, &mut Hub) + Send + 'static,
@@ -80,7 +82,8 @@ impl<A> Remote<A> {
         if !queue.awake {
             queue.awake = true;
             if let Err(error) = self.0.waker.wake() {
-                // The job stays where it is; the next post, or any event, brings it to the loop's attention.
+                // The job stays where it is; the next post, or any event, brings it to the loop's
+                // attention.
                 queue.awake = false;
                 log::error!("cannot wake the loop: {error}");
             }
@@ -107,7 +110,8 @@ impl<A> Inbox<A> {
         Remote(Arc::clone(self))
     }
 
-    /// Moves at most `budget` jobs to `jobs`. True if more are left, for which no wake-up will come.
+    /// Moves at most `budget` jobs to `jobs`. True if more are left, for which no wake-up will
+    /// come.
     pub(crate) fn take(&self, budget: usize, jobs: &mut VecDeque<Job<A>>) -> bool {
         let mut queue = self.lock();
         if queue.jobs.len() <= budget {

@@ -1,43 +1,19 @@
 //! What a turn does for each id: accept, read, deliver, time out, settle.
 //!
-//! This is the only place that calls drivers. Each call is made with the application, the hub and the loop's
-//! buffer borrowed side by side, and inside `catch_unwind`, so that a panic costs one connection and not the loop.
+//! This is the only place that calls drivers. Each call is made with the application, the hub and
+//! the loop's buffer borrowed side by side, and inside `catch_unwind`, so that a panic costs one
+//! connection and not the loop.
 
-use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-
-use mio::net::TcpStream;
 
 use crate::id::ConnId;
 
 use super::Reactor;
+use super::accept::Accepted;
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
-use super::listen::Exhaustion;
-use super::socket::{Flags, Received, Socket};
-use super::sys::Stream;
-
-/// What came of one try to accept.
-enum Accepted {
-    Opened(ConnId, DriverId),
-    /// This client was turned away or had gone; the next one may be better off.
-    Skipped,
-    /// Nobody waits, or nobody can be taken in.
-    Done,
-}
-
-/// What there is for the driver after one look at a connection.
-enum Input {
-    /// This many bytes at the front of the loop's buffer.
-    Buffered(usize),
-    /// More than the loop's buffer holds: the bytes held so far, and the new ones behind them.
-    Held(Box<Vec<u8>>),
-    /// The peer has finished; these bytes were never consumed.
-    Eof(Box<Vec<u8>>),
-    Nothing,
-}
+use super::receive::Input;
+use super::socket::Flags;
 
 impl<A> Reactor<A> {
     /// Serves one id of the ready queue.
@@ -69,7 +45,7 @@ impl<A> Reactor<A> {
                 Accepted::Opened(id, driver) => {
                     self.call(id, driver, "on_open", |driver, hub, _| {
                         driver.on_open(app, hub, id, Origin::Accepted { listener });
-                    })
+                    });
                 }
                 Accepted::Skipped => {}
                 Accepted::Done => return,
@@ -83,7 +59,7 @@ impl<A> Reactor<A> {
         self.hub.flush_now(id);
         if self.hub.take_drained(id) {
             self.call(id, driver, "on_drain", |driver, hub, _| {
-                driver.on_drain(app, hub, id)
+                driver.on_drain(app, hub, id);
             });
         }
     }
@@ -128,7 +104,7 @@ impl<A> Reactor<A> {
                 Some(Errand::Post(id, message)) => {
                     if let Some(driver) = self.hub.open_driver(id) {
                         self.call(id, driver, "on_post", |driver, hub, _| {
-                            driver.on_post(app, hub, id, message)
+                            driver.on_post(app, hub, id, message);
                         });
                     } else {
                         self.hub.turn.stale += 1;
@@ -156,11 +132,11 @@ impl<A> Reactor<A> {
         };
         let reason = CloseReason::HandedOver;
         self.call(id, from, "on_close", |driver, hub, _| {
-            driver.on_close(app, hub, id, reason)
+            driver.on_close(app, hub, id, reason);
         });
         self.hub.move_to(id, to);
         self.call(id, to, "on_open", |driver, hub, _| {
-            driver.on_open(app, hub, id, Origin::HandedOver { from })
+            driver.on_open(app, hub, id, Origin::HandedOver { from });
         });
         self.hub.moved(id);
     }
@@ -201,7 +177,8 @@ impl<A> Reactor<A> {
         }
     }
 
-    /// Fires what is due. All of it is collected first, so a timer set while firing waits for another turn.
+    /// Fires what is due. All of it is collected first, so a timer set while firing waits for
+    /// another turn.
     pub(super) fn fire_timers(&mut self, app: &mut A) {
         let (now, mut patience, mut due) = (self.hub.now(), Vec::new(), Vec::new());
         self.hub.deadlines.expire(now, &mut patience);
@@ -233,7 +210,7 @@ impl<A> Reactor<A> {
     }
 
     fn time_out(&mut self, app: &mut A, id: ConnId) {
-        let now = self.hub.millis();
+        let now = self.hub.millis;
         let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
             return;
         };
@@ -246,7 +223,7 @@ impl<A> Reactor<A> {
             }
         } else if let Some(timeout) = socket.passed(now) {
             self.call(id, driver, "on_timeout", |driver, hub, _| {
-                driver.on_timeout(app, hub, id, timeout)
+                driver.on_timeout(app, hub, id, timeout);
             });
             if timeout == Timeout::Lifetime {
                 self.hub.close_for(id, CloseReason::TimedOut(timeout));
@@ -255,8 +232,9 @@ impl<A> Reactor<A> {
         self.hub.arm(id);
     }
 
-    /// Flushes and closes until nothing is left to flush or close. `on_close` may send to others and close them,
-    /// so this is a fixed point; it ends, since each connection is closed once and nothing opens here.
+    /// Flushes and closes until nothing is left to flush or close. `on_close` may send to others
+    /// and close them, so this is a fixed point; it ends, since each connection is closed once and
+    /// nothing opens here.
     pub(super) fn settle(&mut self, app: &mut A) {
         loop {
             if let Some(id) = self.hub.dirty.pop_front() {
@@ -268,7 +246,7 @@ impl<A> Reactor<A> {
                     let (driver, reason) = (socket.driver, socket.reason);
                     self.hub.turn.closes += 1;
                     self.call(id, driver, "on_close", |driver, hub, _| {
-                        driver.on_close(app, hub, id, reason)
+                        driver.on_close(app, hub, id, reason);
                     });
                 }
                 self.hub.release(id);
@@ -279,7 +257,8 @@ impl<A> Reactor<A> {
         }
     }
 
-    /// Calls a driver about a connection. If it panics, that connection is closed and the loop goes on.
+    /// Calls a driver about a connection. If it panics, that connection is closed and the loop goes
+    /// on.
     #[inline]
     fn call(
         &mut self,
@@ -346,248 +325,6 @@ fn guarded(hub: &mut Hub, callback: &'static str, call: impl FnOnce(&mut Hub)) -
 }
 
 impl Hub {
-    /// Looks once for input: one `recv`, unless there is something out of the ordinary.
-    #[inline]
-    fn receive(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) -> Input {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return Input::Nothing;
-        };
-        if socket.is_special() {
-            return self.receive_special(id, buffer, budget);
-        }
-        if !socket.flags.has(Flags::READABLE) {
-            return Input::Nothing;
-        }
-        self.turn.reads += 1;
-        let most = (*budget).min(buffer.len());
-        let received = socket.receive(&self.sys, &mut buffer[..most]);
-        if let Received::Bytes(read) = received {
-            (socket.last_read, socket.last_active) = (self.millis, self.millis);
-            self.turn.bytes_read += read as u64;
-            *budget -= read;
-            return Input::Buffered(read);
-        }
-        self.received_nothing(id, received, Box::default())
-    }
-
-    /// The peer has finished, something failed, or there was nothing; `held` was not consumed before.
-    fn received_nothing(&mut self, id: ConnId, received: Received, held: Box<Vec<u8>>) -> Input {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return Input::Nothing;
-        };
-        match received {
-            Received::Eof => {
-                socket.flags.set(Flags::EOF_TOLD);
-                return Input::Eof(held);
-            }
-            Received::Failed(error) => self.end(id, CloseReason::from_error(&error)),
-            Received::Bytes(_) | Received::Nothing => {
-                socket.held = Some(held).filter(|held| !held.is_empty());
-                if socket.flags.has(Flags::STALLED) {
-                    self.retry_later(id);
-                }
-            }
-        }
-        Input::Nothing
-    }
-
-    /// The cases that most reads are not: closing, stopped, bytes held from earlier, the end.
-    #[cold]
-    fn receive_special(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) -> Input {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return Input::Nothing;
-        };
-        let flags = socket.flags;
-        if flags.has(Flags::CLOSING) || flags.has(Flags::DEAD) {
-            self.discard(id, buffer, budget);
-            return Input::Nothing;
-        }
-        if !socket.wants_data() || flags.has(Flags::EOF_TOLD) {
-            // A failure is reported once, and we shall not come upon it by reading.
-            if flags.has(Flags::FAILED) {
-                let error = socket.stream.take_error();
-                let error = error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into());
-                self.end(id, CloseReason::from_error(&error));
-            }
-            return Input::Nothing;
-        }
-        if socket.flags.take(Flags::REDELIVER) {
-            if let Some(held) = socket.held.take() {
-                return Input::Held(held);
-            }
-        }
-        if flags.has(Flags::EOF) {
-            socket.flags.set(Flags::EOF_TOLD);
-            return Input::Eof(socket.held.take().unwrap_or_default());
-        }
-        if !flags.has(Flags::READABLE) {
-            return Input::Nothing;
-        }
-        let held = socket.held.take().unwrap_or_default();
-        self.receive_behind(id, held, buffer, budget)
-    }
-
-    /// Reads what follows held bytes. They go to the front of the buffer and the new ones behind them, as long as
-    /// half of it stays free.
-    fn receive_behind(
-        &mut self,
-        id: ConnId,
-        mut held: Box<Vec<u8>>,
-        buffer: &mut [u8],
-        budget: &mut usize,
-    ) -> Input {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return Input::Nothing;
-        };
-        let front = if held.len() <= buffer.len() / 2 {
-            held.len()
-        } else {
-            0
-        };
-        let most = (*budget).min(buffer.len() - front);
-        self.turn.reads += 1;
-        let received = socket.receive(&self.sys, &mut buffer[front..front + most]);
-        let Received::Bytes(read) = received else {
-            return self.received_nothing(id, received, held);
-        };
-        (socket.last_read, socket.last_active) = (self.millis, self.millis);
-        self.turn.bytes_read += read as u64;
-        *budget -= read;
-        if front == held.len() {
-            buffer[..front].copy_from_slice(&held);
-            return Input::Buffered(front + read);
-        }
-        held.extend_from_slice(&buffer[..read]);
-        Input::Held(held)
-    }
-
-    /// Reads what nobody wants any more, so that closing does not turn into a reset, until the peer's FIN.
-    fn discard(&mut self, id: ConnId, buffer: &mut [u8], budget: &mut usize) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return;
-        };
-        while *budget > 0 && socket.flags.has(Flags::READABLE) && !socket.flags.has(Flags::DEAD) {
-            self.turn.reads += 1;
-            match socket.receive(&self.sys, buffer) {
-                Received::Bytes(read) => {
-                    self.turn.bytes_read += read as u64;
-                    *budget = budget.saturating_sub(read);
-                }
-                Received::Nothing => break,
-                Received::Eof => break,
-                Received::Failed(_) => return self.end(id, CloseReason::Reset),
-            }
-        }
-    }
-
-    /// Keeps the bytes that a driver did not consume.
-    fn hold(&mut self, id: ConnId, rest: Vec<u8>, most: usize) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return;
-        };
-        if socket.flags.has(Flags::CLOSING) || socket.flags.has(Flags::DEAD) {
-            return;
-        }
-        // While the connection is stopped nothing follows, and what one read brought may wait.
-        if rest.len() > most && socket.wants_data() {
-            log::warn!(
-                "{id}: {} bytes left unconsumed, at most {most} allowed",
-                rest.len()
-            );
-            return self.close_for(id, CloseReason::Unconsumed);
-        }
-        socket.held = Some(Box::new(rest));
-    }
-
-    fn accept(&mut self, id: ConnId) -> Accepted {
-        let Some(Entry::Listener(listener)) = self.slots.get_mut(id) else {
-            return Accepted::Done;
-        };
-        if listener.flags.has(Flags::DEAD) {
-            return Accepted::Done;
-        }
-        if listener.is_full() {
-            self.hold_listener(id);
-            return Accepted::Done;
-        }
-        match self.sys.accept(&listener.socket) {
-            Ok((stream, peer)) => self.take_in(id, stream, peer),
-            Err(error) => self.accept_failed(id, &error),
-        }
-    }
-
-    fn take_in(&mut self, listener_id: ConnId, stream: TcpStream, peer: SocketAddr) -> Accepted {
-        let now = self.millis();
-        let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) else {
-            return Accepted::Done;
-        };
-        if !listener.admit(peer) {
-            self.totals.refused += 1;
-            if listener.may_warn(now) {
-                log::warn!("refusing {peer}: its address holds as many connections as it may");
-            }
-            return Accepted::Skipped;
-        }
-        let (driver, limits) = (listener.driver, Rc::clone(&listener.limits));
-        let mut socket = Socket::new(Stream::Tcp(stream), Some(peer), driver, limits, now);
-        socket.listener = Some(listener_id);
-        match self.adopt(socket) {
-            Ok(id) => {
-                log::trace!("accept {id} from {peer}");
-                self.turn.accepts += 1;
-                Accepted::Opened(id, driver)
-            }
-            Err(error) => {
-                self.turn.accept_errors += 1;
-                log::error!("cannot register the connection from {peer}: {error}");
-                if let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) {
-                    listener.leave(Some(peer));
-                }
-                Accepted::Skipped
-            }
-        }
-    }
-
-    fn accept_failed(&mut self, id: ConnId, error: &io::Error) -> Accepted {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return Accepted::Done;
-        }
-        self.turn.accept_errors += 1;
-        let now = self.millis();
-        let Some(Entry::Listener(listener)) = self.slots.get_mut(id) else {
-            return Accepted::Done;
-        };
-        let exhausted = matches!(
-            error.raw_os_error(),
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-        );
-        if listener.may_warn(now) {
-            log::warn!("accepting on {}: {error}", listener.local_addr);
-        }
-        if !exhausted {
-            // One client's misfortune (ECONNABORTED, EPROTO, EPERM): others wait behind it, and no edge will
-            // come for them.
-            return Accepted::Skipped;
-        }
-        if listener.exhaustion == Exhaustion::Shed && listener.shed() {
-            self.totals.refused += 1;
-            return Accepted::Skipped;
-        }
-        if !listener.flags.has(Flags::STALLED) {
-            listener.flags.set(Flags::STALLED);
-            self.retry_later(id);
-        }
-        self.hold_listener(id);
-        Accepted::Done
-    }
-
-    /// Lets a listener wait for a connection to close. The clients in its backlog will cause no further edge.
-    fn hold_listener(&mut self, id: ConnId) {
-        if !self.held_listeners.contains(&id) {
-            self.held_listeners.push(id);
-        }
-    }
-
     /// A shortage may be over.
     fn retry(&mut self, id: ConnId) {
         match self.slots.get_mut(id) {

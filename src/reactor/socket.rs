@@ -1,11 +1,14 @@
-//! One stream connection: what the kernel has said of it, what we want of it, and the bytes in between.
+//! One stream connection: what the kernel has said of it, what we want of it, and the bytes in
+//! between.
 //!
 //! The rules of edge-triggered readiness live here and nowhere else:
-//! * A socket is registered once, for both directions. What an edge said stays true until a call proves otherwise,
-//!   so readiness is kept in flags, and whoever stops early finds the flag still set.
-//! * A short read on TCP means that the receive queue is empty and saves the read that would only return
-//!   `WouldBlock`. Not so when the event also said that the peer has finished (data and FIN give one edge, not
-//!   two) or that urgent data is there (it splits a read in two): then we read on until the kernel says so.
+//! * A socket is registered once, for both directions. What an edge said stays true until a call
+//!   proves otherwise, so readiness is kept in flags, and whoever stops early finds the flag still
+//!   set.
+//! * A short read on TCP means that the receive queue is empty and saves the read that would only
+//!   return `WouldBlock`. Not so when the event also said that the peer has finished (data and FIN
+//!   give one edge, not two) or that urgent data is there (it splits a read in two): then we read
+//!   on until the kernel says so.
 //! * A short write means that the send buffer is full. The kernel will report when it no longer is.
 
 use std::io::{self, IoSlice};
@@ -35,6 +38,7 @@ pub(crate) struct Socket {
     /// Bytes to send. `None` while there are none.
     pub(crate) outbox: Option<Box<Outbox>>,
     /// Bytes that the driver has not consumed. `None` while there are none.
+    #[expect(clippy::box_collection, reason = "24 bytes for what most never have are too many")]
     pub(crate) held: Option<Box<Vec<u8>>>,
     pub(crate) listener: Option<ConnId>,
     /// `None` for a Unix socket.
@@ -189,7 +193,8 @@ impl Socket {
         if event.is_error() {
             self.flags.set(Flags(Flags::READABLE.0 | Flags::FAILED.0));
         }
-        // A fresh connection reports that it can be written to; with nothing to write that is no work.
+        // A fresh connection reports that it can be written to; with nothing to write that is no
+        // work.
         self.flags.has(Flags::READABLE) || self.outbox.is_some()
     }
 
@@ -205,7 +210,8 @@ impl Socket {
         self.held.is_some() || self.flags.has(Flags::SPECIAL)
     }
 
-    /// True while we have stopped reading of our own accord, so that the peer's silence is no fault.
+    /// True while we have stopped reading of our own accord, so that the peer's silence is no
+    /// fault.
     pub(crate) fn is_stopped(&self) -> bool {
         self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0))
     }
@@ -257,8 +263,9 @@ impl Socket {
         }
     }
 
-    /// Sends at most `budget` bytes of the outbox, as far as the kernel takes them. Returns the number of bytes
-    /// and of calls. A shortage of memory is no error of this connection: it sets `STALLED`.
+    /// Sends at most `budget` bytes of the outbox, as far as the kernel takes them. Returns the
+    /// number of bytes and of calls. A shortage of memory is no error of this connection: it sets
+    /// `STALLED`.
     #[inline]
     pub(crate) fn flush(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
         let (mut written, mut calls) = (0, 0);
@@ -288,7 +295,7 @@ impl Socket {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.flags.clear(Flags::WRITABLE)
+                    self.flags.clear(Flags::WRITABLE);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_shortage(&error) => {

@@ -1,7 +1,8 @@
 //! The one seam through which every system call of a socket goes.
 //!
-//! In production each function is the call itself behind one test of a pointer. A test scripts what the kernel
-//! would hardly ever say: no descriptors left, no buffers, an aborted connection, a short write.
+//! In production each function is the call itself behind one test of a pointer. A test scripts what
+//! the kernel would hardly ever say: no descriptors left, no buffers, an aborted connection, a
+//! short write.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -81,7 +82,8 @@ impl Faults {
             .push_back(fault);
     }
 
-    /// Lets every call meet this fault for which no single one is scripted, until [`clear`](Self::clear).
+    /// Lets every call meet this fault for which no single one is scripted, until
+    /// [`clear`](Self::clear).
     pub fn always(&self, call: Call, fault: Fault) {
         self.0.borrow_mut().always.insert(call, fault);
     }
@@ -115,7 +117,8 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
-/// A stream of the standard library that a reactor can take in. Made by `From`, and put into non-blocking mode.
+/// A stream of the standard library that a reactor can take in. Made by `From`, and put into
+/// non-blocking mode.
 #[derive(Debug)]
 pub struct Adoptable(Ready);
 
@@ -210,7 +213,8 @@ impl Sys {
         }
     }
 
-    /// `write_vectored` would be `writev`, which raises SIGPIPE on a dead peer; `sendmsg` takes a flag against it.
+    /// `write_vectored` would be `writev`, which raises SIGPIPE on a dead peer; `sendmsg` takes a
+    /// flag against it.
     pub(crate) fn send_gathered(
         &self,
         stream: &Stream,
@@ -268,8 +272,8 @@ impl Stream {
         }
     }
 
-    /// True if a short read means that the receive queue is empty. Ancillary data splits reads of Unix sockets,
-    /// and other systems may return less than there is.
+    /// True if a short read means that the receive queue is empty. Ancillary data splits reads of
+    /// Unix sockets, and other systems may return less than there is.
     #[inline]
     pub(crate) fn short_read_means_drained(&self) -> bool {
         SHORT_READ_MEANS_DRAINED && matches!(self, Self::Tcp(_))
@@ -293,8 +297,8 @@ impl Stream {
         }
     }
 
-    /// Makes the closing that follows a reset: the peer learns at once that nothing more comes. A Unix socket has
-    /// no FIN to wait for, and needs none of this.
+    /// Makes the closing that follows a reset: the peer learns at once that nothing more comes. A
+    /// Unix socket has no FIN to wait for, and needs none of this.
     pub(crate) fn reset_on_close(&self) {
         let result = match self {
             Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)),

@@ -184,7 +184,7 @@ impl<T> Timers<T> {
         self.live
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(crate) const fn is_empty(&self) -> bool {
         self.live == 0
     }

@@ -1,6 +1,7 @@
 //! Who listens to what: topics and their members.
 //!
-//! A pure table of ids. It knows no sockets and sends nothing: the hub asks it for the members of a topic.
+//! A pure table of ids. It knows no sockets and sends nothing: the hub asks it for the members of a
+//! topic.
 
 use std::collections::HashMap;
 
@@ -8,8 +9,9 @@ use crate::id::{ConnId, ConnMap};
 
 /// Topics by name, each with its members, and for each member the places where it stands.
 ///
-/// Subscribing, leaving and closing cost time by the number of topics of that one connection, never by the number
-/// of members. The map of names uses the standard library's keyed hash, since names may come from the network.
+/// Subscribing, leaving and closing cost time by the number of topics of that one connection, never
+/// by the number of members. The map of names uses the standard library's keyed hash, since names
+/// may come from the network.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     names: HashMap<Box<str>, usize>,

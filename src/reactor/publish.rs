@@ -1,0 +1,97 @@
+//! One message for all who subscribed.
+
+use bytes::Bytes;
+
+use crate::id::ConnId;
+
+use super::driver::{DriverId, Kind};
+use super::hub::Hub;
+
+/// A message for all subscribers of a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The payload, which each member's driver frames in its own way.
+    pub data: &'a [u8],
+    /// Text or bytes, where that makes a difference.
+    pub kind: Kind,
+    /// A member that is left out, such as the author.
+    pub except: Option<ConnId>,
+}
+
+/// How many members a publish reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Members that will get it.
+    pub taken: usize,
+    /// Members that will not: closing, or their backlog is full.
+    pub missed: usize,
+}
+
+/// Topics.
+impl Hub {
+    /// Adds a connection to the subscribers of `topic`. False if it was one, or is closed.
+    pub fn subscribe(&mut self, id: ConnId, topic: &str) -> bool {
+        self.is_open(id) && self.topics.subscribe(id, topic)
+    }
+
+    /// Takes a connection out of `topic`. False if it was no subscriber. Closing does this by
+    /// itself.
+    pub fn unsubscribe(&mut self, id: ConnId, topic: &str) -> bool {
+        self.topics.unsubscribe(id, topic)
+    }
+
+    /// How many connections are subscribed to `topic`.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.topics.members(topic).len()
+    }
+
+    /// The topics of a connection.
+    pub fn topics(&self, id: ConnId) -> impl Iterator<Item = &str> {
+        self.topics.of(id)
+    }
+
+    /// Sends a message to all subscribers of a topic, as they are now. It is framed once per
+    /// driver, and members share the bytes. It reaches each of them after what was sent to it
+    /// before, and before what is sent later.
+    pub fn publish(&mut self, publish: Publish<'_>) -> Published {
+        let Publish {
+            topic,
+            data,
+            kind,
+            except,
+        } = publish;
+        let mut published = Published::default();
+        let mut framed: Vec<(DriverId, Bytes)> = Vec::new();
+        let members = self.topics.members(topic).to_vec();
+        for id in members.into_iter().filter(|id| Some(*id) != except) {
+            let Some(driver) = self.socket(id).map(|socket| socket.driver) else {
+                published.missed += 1;
+                continue;
+            };
+            let bytes = match framed.iter().find(|(framed_for, _)| *framed_for == driver) {
+                Some((_, bytes)) => bytes.clone(),
+                None => {
+                    let bytes = self.frame(driver, data, kind);
+                    framed.push((driver, bytes.clone()));
+                    bytes
+                }
+            };
+            match self.send_shared(id, bytes).is_taken() {
+                true => published.taken += 1,
+                false => published.missed += 1,
+            }
+        }
+        published
+    }
+
+    fn frame(&self, driver: DriverId, data: &[u8], kind: Kind) -> Bytes {
+        let mut out = Vec::with_capacity(data.len() + 16);
+        match &self.framers[usize::from(driver.0)] {
+            Some(framer) => framer.frame(data, kind, &mut out),
+            None => out.extend_from_slice(data),
+        }
+        out.into()
+    }
+}
