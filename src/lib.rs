@@ -85,9 +85,9 @@ mod reactor;
 pub use id::{ConnId, ConnMap};
 pub use net::tcp;
 pub use reactor::{
-    Adoptable, Clock, CloseReason, Config, Driver, DriverId, Exhaustion, Framer, Hub, Info, Kind,
-    Limits, Listen, Listening, Origin, Overflow, Owner, Protocol, Publish, Published, Reactor,
-    Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
+    Adoptable, Clock, CloseReason, Config, Dial, Driver, DriverId, Exhaustion, Framer, Hub, Info,
+    Kind, Limits, Listen, Listening, Origin, Overflow, Owner, Protocol, Publish, Published,
+    Reactor, Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
 };
 
 /// For tests: a script of faults for the system calls of a reactor.

@@ -39,6 +39,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -99,6 +100,12 @@ pub trait Handler<C: Codec = Raw>: Sized {
     /// Something was posted to this connection by [`Hub::post`].
     fn on_post(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn, message: Box<dyn Any>) {
         let _ = (cx, conn, message);
+    }
+
+    /// A [`Dial`](crate::Dial) came to nothing. The ticket is what it was given to carry.
+    fn on_dial_failed(&mut self, hub: &mut Hub, ticket: Option<Box<dyn Any>>, error: io::Error) {
+        let _ = (hub, ticket);
+        log::warn!("cannot connect: {error}");
     }
 
     /// The connection has ended. Others may be sent to; this one not any more.
@@ -170,6 +177,17 @@ pub trait Service<A, C: Codec = Raw> {
         let _ = (app, cx, conn, message);
     }
 
+    fn on_dial_failed(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        ticket: Option<Box<dyn Any>>,
+        error: io::Error,
+    ) {
+        let _ = (app, hub, ticket);
+        log::warn!("cannot connect: {error}");
+    }
+
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: Self::Conn, reason: CloseReason) {
         let _ = (app, cx, conn, reason);
     }
@@ -232,6 +250,16 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
         app.on_post(cx, conn, message);
     }
 
+    fn on_dial_failed(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        ticket: Option<Box<dyn Any>>,
+        error: io::Error,
+    ) {
+        app.on_dial_failed(hub, ticket, error);
+    }
+
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: A::Conn, reason: CloseReason) {
         app.on_close(cx, conn, reason);
     }
@@ -246,12 +274,27 @@ pub struct Cx<'a, C> {
     hub: &'a mut Hub,
     id: ConnId,
     codec: &'a C,
+    ticket: Option<Box<dyn Any>>,
 }
 
-impl<C: Codec> Cx<'_, C> {
+impl<'a, C: Codec> Cx<'a, C> {
+    fn new(hub: &'a mut Hub, id: ConnId, codec: &'a C) -> Self {
+        Self {
+            hub,
+            id,
+            codec,
+            ticket: None,
+        }
+    }
     /// This connection.
     pub fn id(&self) -> ConnId {
         self.id
+    }
+
+    /// In `on_open` of a connection that we dialled: what the [`Dial`](crate::Dial) was given to
+    /// carry. `None` in all other cases.
+    pub fn take_ticket(&mut self) -> Option<Box<dyn Any>> {
+        self.ticket.take()
     }
 
     /// Everything else.
@@ -398,22 +441,14 @@ impl<A, C: Codec, S: Service<A, C>> Framed<A, C, S> {
         call: impl FnOnce(&mut S, &mut Cx<'_, C>, &mut S::Conn) -> R,
     ) -> Option<R> {
         let (_, conn) = self.conns.get_mut(id)?;
-        let mut cx = Cx {
-            hub,
-            id,
-            codec: &self.codec,
-        };
+        let mut cx = Cx::new(hub, id, &self.codec);
         Some(call(&mut self.service, &mut cx, conn))
     }
 }
 
 impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
     fn on_open(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, _: Origin) {
-        let mut cx = Cx {
-            hub,
-            id,
-            codec: &self.codec,
-        };
+        let mut cx = Cx::new(hub, id, &self.codec);
         match self.service.on_open(app, &mut cx) {
             Some(conn) => drop(self.conns.insert(id, (self.codec.clone(), conn))),
             None => hub.abort(id),
@@ -424,11 +459,7 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
         let Some((codec, conn)) = self.conns.get_mut(id) else {
             return data.len();
         };
-        let mut cx = Cx {
-            hub,
-            id,
-            codec: &self.codec,
-        };
+        let mut cx = Cx::new(hub, id, &self.codec);
         let (mut used, length) = (0, data.len());
         while used < length {
             match codec.decode(&mut data[used..]) {
@@ -455,11 +486,7 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
         let Some((codec, conn)) = self.conns.get_mut(id) else {
             return;
         };
-        let mut cx = Cx {
-            hub,
-            id,
-            codec: &self.codec,
-        };
+        let mut cx = Cx::new(hub, id, &self.codec);
         match codec.decode_eof(rest) {
             Ok(None) => {}
             Ok(Some(message)) => self.service.on_message(app, &mut cx, conn, message),
@@ -500,17 +527,24 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
         });
     }
 
+    fn on_dial_failed(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        _: ConnId,
+        ticket: Option<Box<dyn Any>>,
+        error: io::Error,
+    ) {
+        self.service.on_dial_failed(app, hub, ticket, error);
+    }
+
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason) {
         let Some((_, conn)) = self.conns.remove(id) else {
             return;
         };
         // What a panic has left of the state is for nobody's eyes.
         if reason != CloseReason::Panicked {
-            let mut cx = Cx {
-                hub,
-                id,
-                codec: &self.codec,
-            };
+            let mut cx = Cx::new(hub, id, &self.codec);
             self.service.on_close(app, &mut cx, conn, reason);
         }
     }

@@ -74,6 +74,20 @@ pub trait Driver<A> {
         }
     }
 
+    /// A dial came to nothing: refused, unanswered, cancelled. `id` is what [`Hub::connect`] returned;
+    /// neither `on_open` nor `on_close` is called for it.
+    fn on_dial_failed(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        id: ConnId,
+        ticket: Option<Box<dyn Any>>,
+        error: io::Error,
+    ) {
+        let _ = (app, hub, ticket);
+        log::warn!("{id}: cannot connect: {error}");
+    }
+
     /// A connection has ended. It cannot be sent to any more; [`Hub::info`] still tells its
     /// addresses.
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason);
@@ -127,6 +141,11 @@ pub enum Origin {
     },
     /// [`Reactor::adopt`](crate::Reactor::adopt) took it in.
     Adopted,
+    /// [`Hub::connect`] has reached its peer.
+    Dialled {
+        /// What the [`Dial`](crate::Dial) was given to carry.
+        ticket: Option<Box<dyn Any>>,
+    },
     /// Another driver had it before, and gave it away by [`Hub::hand_over`].
     HandedOver {
         /// That driver.

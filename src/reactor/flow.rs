@@ -54,7 +54,7 @@ impl Hub {
     /// Closes a connection as [`close`](Self::close) does, and gives `on_close` another reason for
     /// it.
     pub fn close_for(&mut self, id: ConnId, reason: CloseReason) {
-        if let Some(Entry::Listener(_)) = self.slots.get(id) {
+        if let Some(Entry::Listener(_) | Entry::Dial(_)) = self.slots.get(id) {
             return self.end(id, reason);
         }
         let now = self.millis;
@@ -112,14 +112,14 @@ impl Hub {
         self.stopping = Stopping::Stop;
     }
 
-    /// Ends the reactor in good order: listeners close now, drivers are told, and
+    /// Ends the reactor in good order: listeners close now, dials are cancelled, drivers are told, and
     /// [`Reactor::run`](crate::Reactor::run) returns when the last connection has gone. What is
     /// left after `deadline` is reset. A second call replaces the deadline.
     pub fn shutdown(&mut self, deadline: Duration) {
         let listeners: Vec<_> = self
             .slots
             .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Listener(_)))
+            .filter(|(_, entry)| matches!(entry, Entry::Listener(_) | Entry::Dial(_)))
             .map(|(id, _)| id)
             .collect();
         for id in listeners {
@@ -132,6 +132,11 @@ impl Hub {
     pub(super) fn end(&mut self, id: ConnId, reason: CloseReason) {
         match self.slots.get_mut(id) {
             None => {}
+            Some(Entry::Dial(_)) => {
+                let cancelled =
+                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cancelled");
+                self.dial_failed(id, cancelled);
+            }
             Some(Entry::Listener(listener)) if !listener.flags.has(Flags::DEAD) => {
                 listener.flags.set(Flags::DEAD);
                 self.dead.push_back(id);
@@ -149,9 +154,13 @@ impl Hub {
 
     /// Marks for reaping, and lets the closing be a reset.
     pub(super) fn reset(&mut self, id: ConnId, reason: CloseReason) {
-        if let Some(Entry::Stream(socket)) = self.slots.get(id) {
-            socket.stream.reset_on_close();
-            self.end(id, reason);
+        match self.slots.get(id) {
+            Some(Entry::Stream(socket)) => {
+                socket.stream.reset_on_close();
+                self.end(id, reason);
+            }
+            Some(_) => self.end(id, reason),
+            None => {}
         }
     }
 

@@ -11,6 +11,7 @@ use mio::{Registry, Token};
 use crate::id::{ConnId, ConnMap, Slots};
 
 use super::config::{Config, Limits};
+use super::dial::{Dialling, Failure};
 use super::driver::{DriverId, Framer};
 use super::listen::Listener;
 use super::outbox::Outbox;
@@ -66,8 +67,10 @@ pub struct Hub {
         reason = "a socket keeps its outbox behind one pointer"
     )]
     pub(super) spare: Vec<Box<Outbox>>,
+    /// The ticket of the dial that has just succeeded, on its way to `on_open`.
+    pub(super) ticket: Option<Box<dyn Any>>,
     /// Connections by driver.
-    counts: Vec<usize>,
+    pub(super) counts: Vec<usize>,
     /// Connections that a shutdown waits for.
     pub(super) streams: usize,
     /// Turns for which callbacks are still timed.
@@ -85,6 +88,7 @@ pub struct Hub {
 /// What lives in a slot. Nearly always a stream, which is why that one has no box around it.
 #[derive(Debug)]
 pub(crate) enum Entry {
+    Dial(Box<Dialling>),
     Listener(Box<Listener>),
     Stream(Socket),
 }
@@ -113,6 +117,7 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) enum Errand {
     Adopted(ConnId),
+    DialFailed(Box<Failure>),
     HandOver(ConnId, DriverId),
     Post(ConnId, Box<dyn Any>),
 }
@@ -241,6 +246,7 @@ impl Hub {
     pub fn is_open(&self, id: ConnId) -> bool {
         match self.slots.get(id) {
             None => false,
+            Some(Entry::Dial(dialling)) => !dialling.flags.has(Flags::DEAD),
             Some(Entry::Listener(listener)) => !listener.flags.has(Flags::DEAD),
             Some(Entry::Stream(socket)) => {
                 !socket.flags.has(Flags::CLOSING) && !socket.flags.has(Flags::DEAD)
@@ -347,6 +353,7 @@ impl Hub {
             timed: ConnMap::new(),
             topics: Topics::default(),
             spare: Vec::new(),
+            ticket: None,
             counts: Vec::new(),
             streams: 0,
             callback: "",
@@ -439,7 +446,7 @@ impl Hub {
     /// Frees a slot and all that hangs on it, after `on_close`.
     pub(super) fn release(&mut self, id: ConnId) {
         match self.slots.remove(id) {
-            None => {}
+            None | Some(Entry::Dial(_)) => {}
             Some(Entry::Listener(mut listener)) => {
                 if let Err(error) = self.registry.deregister(&mut listener.socket) {
                     log::debug!("deregister: {error}");
@@ -494,6 +501,7 @@ impl Hub {
         let flags = match self.slots.get_mut(id) {
             Some(Entry::Stream(socket)) => &mut socket.flags,
             Some(Entry::Listener(listener)) => &mut listener.flags,
+            Some(Entry::Dial(dialling)) => &mut dialling.flags,
             None => return,
         };
         if !flags.has(Flags::QUEUED) {
@@ -545,6 +553,6 @@ impl std::fmt::Debug for Hub {
 }
 
 /// The id is the token: generation and index in one word.
-pub(super) fn token(id: ConnId) -> Token {
+pub(crate) fn token(id: ConnId) -> Token {
     Token(id.to_bits() as usize)
 }

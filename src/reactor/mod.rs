@@ -20,6 +20,7 @@
 mod accept;
 mod clock;
 mod config;
+mod dial;
 mod driver;
 mod flow;
 mod hub;
@@ -49,6 +50,7 @@ use crate::id::ConnId;
 
 pub use clock::Clock;
 pub use config::{Config, Limits, Overflow};
+pub use dial::Dial;
 pub use driver::{CloseReason, Driver, DriverId, Framer, Kind, Origin, Timeout};
 pub use hub::{Hub, Info, Owner, Protocol, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
@@ -303,6 +305,7 @@ impl<A> Reactor<A> {
                     (&mut socket.flags, work)
                 }
                 Entry::Listener(listener) => (&mut listener.flags, true),
+                Entry::Dial(dialling) => (&mut dialling.flags, true),
             };
             if work && !flags.has(Flags::QUEUED) {
                 flags.set(Flags::QUEUED);

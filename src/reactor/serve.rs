@@ -10,6 +10,7 @@ use crate::id::ConnId;
 
 use super::Reactor;
 use super::accept::Accepted;
+use super::dial::Failure;
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
 use super::receive::Input;
@@ -23,6 +24,11 @@ impl<A> Reactor<A> {
             Some(Entry::Listener(listener)) => {
                 listener.flags.clear(Flags::QUEUED);
                 self.accept(app, id);
+            }
+            Some(Entry::Dial(_)) => {
+                if self.hub.dial_progress(id) {
+                    self.open_dialled(app, id);
+                }
             }
             Some(Entry::Stream(socket)) => {
                 socket.flags.clear(Flags::QUEUED);
@@ -100,6 +106,18 @@ impl<A> Reactor<A> {
         for _ in 0..self.hub.errands.len() {
             match self.hub.errands.pop_front() {
                 Some(Errand::Adopted(id)) => self.open_adopted(app, id),
+                Some(Errand::DialFailed(failure)) => {
+                    let Failure {
+                        id,
+                        driver,
+                        ticket,
+                        error,
+                    } = *failure;
+                    self.hub.slots.remove(id);
+                    self.call_driver(driver, "on_dial_failed", |driver, hub| {
+                        driver.on_dial_failed(app, hub, id, ticket, error);
+                    });
+                }
                 Some(Errand::HandOver(id, to)) => self.hand_over(app, id, to),
                 Some(Errand::Post(id, message)) => {
                     if let Some(driver) = self.hub.open_driver(id) {
@@ -114,6 +132,17 @@ impl<A> Reactor<A> {
             }
             self.hub.lap();
         }
+    }
+
+    fn open_dialled(&mut self, app: &mut A, id: ConnId) {
+        let ticket = self.hub.ticket.take();
+        let Some(driver) = self.hub.open_driver(id) else {
+            return;
+        };
+        self.call(id, driver, "on_open", |driver, hub, _| {
+            driver.on_open(app, hub, id, Origin::Dialled { ticket });
+        });
+        self.hub.queue(id);
     }
 
     fn open_adopted(&mut self, app: &mut A, id: ConnId) {
@@ -211,6 +240,9 @@ impl<A> Reactor<A> {
 
     fn time_out(&mut self, app: &mut A, id: ConnId) {
         let now = self.hub.millis;
+        if let Some(Entry::Dial(_)) = self.hub.slots.get(id) {
+            return self.hub.dial_timed_out(id);
+        }
         let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
             return;
         };
@@ -330,7 +362,7 @@ impl Hub {
         match self.slots.get_mut(id) {
             Some(Entry::Stream(socket)) => socket.flags.clear(Flags::STALLED),
             Some(Entry::Listener(listener)) => listener.flags.clear(Flags::STALLED),
-            None => return,
+            None | Some(Entry::Dial(_)) => return,
         }
         self.queue(id);
     }

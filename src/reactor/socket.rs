@@ -38,7 +38,10 @@ pub(crate) struct Socket {
     /// Bytes to send. `None` while there are none.
     pub(crate) outbox: Option<Box<Outbox>>,
     /// Bytes that the driver has not consumed. `None` while there are none.
-    #[expect(clippy::box_collection, reason = "24 bytes for what most never have are too many")]
+    #[expect(
+        clippy::box_collection,
+        reason = "24 bytes for what most never have are too many"
+    )]
     pub(crate) held: Option<Box<Vec<u8>>>,
     pub(crate) listener: Option<ConnId>,
     /// `None` for a Unix socket.

@@ -24,6 +24,8 @@ use super::hub::Protocol;
 pub enum Call {
     /// `accept4`
     Accept,
+    /// `connect`
+    Connect,
     /// `epoll_wait`
     Poll,
     /// `recv`
@@ -180,6 +182,11 @@ impl Sys {
         listener.accept()
     }
 
+    pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        self.limit(Call::Connect, 0)?;
+        TcpStream::connect(address)
+    }
+
     /// Registers for both directions and urgent data, once and for ever: edges need no re-arming.
     pub(crate) fn register(
         &self,
@@ -283,6 +290,23 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// True once the kernel knows a peer: `ENOTCONN` means that a connection is still being made.
+    pub(crate) fn is_connected(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().is_ok(),
+            Self::Unix(stream) => stream.peer_addr().is_ok(),
+        }
+    }
+
+    /// As for accepted connections; one that is reset already will tell so itself.
+    pub(crate) fn set_nodelay(&self) {
+        if let Self::Tcp(stream) = self {
+            if let Err(error) = stream.set_nodelay(true) {
+                log::debug!("nodelay: {error}");
+            }
         }
     }
 
