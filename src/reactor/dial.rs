@@ -130,7 +130,7 @@ impl Hub {
             addresses: dial.addresses,
             patience: dial.deadline,
             deadline: self.deadlines.insert(
-                self.now + dial.deadline,
+                self.later(dial.deadline),
                 (self.slots.vacant_id(), Due::Patience),
             ),
             ticket: dial.ticket,

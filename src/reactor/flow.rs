@@ -125,7 +125,7 @@ impl Hub {
         for id in listeners {
             self.end(id, CloseReason::Shutdown);
         }
-        self.stopping = Stopping::Announced(self.now + deadline);
+        self.stopping = Stopping::Announced(self.later(deadline));
     }
 
     /// Marks for reaping. The first reason given stays.

@@ -21,6 +21,9 @@ use super::sys::Sys;
 use super::timers::{TimerId, Timers};
 use super::topics::Topics;
 
+/// Longer than any timer can be told from: some 30 years.
+const FAR: Duration = Duration::from_secs(1 << 30);
+
 /// Turns whose callbacks are timed after a slow one: a second's worth for a busy loop.
 const TIMED_TURNS: u32 = 1_000;
 
@@ -45,6 +48,8 @@ pub struct Hub {
     pub(super) config: Config,
     pub(super) slots: Slots<Entry>,
     pub(super) timers: Timers<(Owner, u32)>,
+    /// Timers that are due in this turn and have yet to fire.
+    pub(super) firing: VecDeque<(TimerId, (Owner, u32))>,
     pub(super) deadlines: Timers<(ConnId, Due)>,
     pub(super) ready: VecDeque<ConnId>,
     pub(super) dirty: VecDeque<ConnId>,
@@ -200,12 +205,12 @@ impl Hub {
     /// millisecond late. `None` if 67 million timers are pending, or the connection is closed.
     pub fn set_timer(&mut self, owner: Owner, after: Duration, key: u32) -> Option<TimerId> {
         let Owner::Conn(id) = owner else {
-            return self.timers.insert(self.now + after, (owner, key));
+            return self.timers.insert(self.later(after), (owner, key));
         };
         if !self.is_open(id) {
             return None;
         }
-        let timer = self.timers.insert(self.now + after, (owner, key))?;
+        let timer = self.timers.insert(self.later(after), (owner, key))?;
         match self.timed.get_mut(id) {
             Some(timers) => timers.push(timer),
             None => drop(self.timed.insert(id, vec![timer])),
@@ -215,7 +220,11 @@ impl Hub {
 
     /// Cancels a timer. False if it has fired or was cancelled before.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        let Some((owner, _)) = self.timers.cancel(timer) else {
+        let cancelled = self.timers.cancel(timer).or_else(|| {
+            let at = self.firing.iter().position(|(id, _)| *id == timer)?;
+            Some(self.firing.remove(at)?.1)
+        });
+        let Some((owner, _)) = cancelled else {
             return false;
         };
         self.forget_timer(owner, timer);
@@ -224,7 +233,7 @@ impl Hub {
 
     /// True until the timer fires or is cancelled.
     pub fn is_pending(&self, timer: TimerId) -> bool {
-        self.timers.is_pending(timer)
+        self.timers.is_pending(timer) || self.firing.iter().any(|(id, _)| *id == timer)
     }
 
     /// A timer of a connection has ended before its connection.
@@ -339,6 +348,7 @@ impl Hub {
             config,
             slots: Slots::new(),
             timers: Timers::new(now),
+            firing: VecDeque::new(),
             deadlines: Timers::new(now),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -372,11 +382,16 @@ impl Hub {
         DriverId(number)
     }
 
-    /// Takes the time for this turn.
-    pub(super) fn begin_turn(&mut self, woke: Instant) {
-        self.lap = woke;
-        self.now = self.config.clock.read(woke);
+    /// Takes the time, for a turn or for what is done between two.
+    pub(super) fn take_time(&mut self, system: Instant) {
+        self.lap = system;
+        self.now = self.config.clock.read(system);
         self.millis = u64::try_from((self.now - self.origin).as_millis()).unwrap_or(u64::MAX);
+    }
+
+    /// The instant after this time, as far as instants reach.
+    pub(super) fn later(&self, after: Duration) -> Instant {
+        self.now.checked_add(after).unwrap_or(self.now + FAR)
     }
 
     /// True if something waits to be flushed or closed, asked for between turns.
@@ -529,7 +544,10 @@ impl Hub {
             self.deadlines.cancel(old);
         }
         if let Some(at) = socket.next_deadline(self.millis) {
-            let at = self.origin + Duration::from_millis(at);
+            let at = self
+                .origin
+                .checked_add(Duration::from_millis(at))
+                .unwrap_or(self.now + FAR);
             socket.deadline = self.deadlines.insert(at, (id, Due::Patience));
         }
     }
@@ -537,7 +555,7 @@ impl Hub {
     /// A shortage is not announced when it ends: a timer looks again.
     pub(super) fn retry_later(&mut self, id: ConnId) {
         self.deadlines
-            .insert(self.now + self.config.retry_after, (id, Due::Retry));
+            .insert(self.later(self.config.retry_after), (id, Due::Retry));
     }
 }
 

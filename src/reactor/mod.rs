@@ -185,16 +185,19 @@ impl<A> Reactor<A> {
             "a driver of another reactor"
         );
         let (stream, peer) = stream.into().open()?;
+        self.hub.take_time(Instant::now());
         let limits = Rc::new(self.hub.config.limits);
         let mut socket = Socket::new(stream, peer, driver, limits, self.hub.millis);
-        socket.flags.set(Flags::MOVING);
+        socket.flags.set(Flags::UNOPENED);
         let id = self.hub.adopt(socket)?;
         self.hub.errands.push_back(Errand::Adopted(id));
         Ok(id)
     }
 
-    /// The hub, to set timers, subscribe and look around between turns.
+    /// The hub, to set timers, subscribe and look around between turns. Its time is that of this
+    /// call.
     pub fn hub(&mut self) -> &mut Hub {
+        self.hub.take_time(Instant::now());
         &mut self.hub
     }
 
@@ -236,7 +239,7 @@ impl<A> Reactor<A> {
         let timeout = self.timeout(wait);
         let polled = self.hub.sys.poll(&mut self.poll, &mut self.events, timeout);
         let woke = Instant::now();
-        self.hub.begin_turn(woke);
+        self.hub.take_time(woke);
         match polled {
             Ok(()) => self.mark(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -156,6 +156,7 @@ impl Hub {
             let backlog = socket.backlog();
             if backlog <= socket.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
                 socket.flags.set(Flags::DRAINED);
+                socket.last_read = self.millis;
                 if socket.held.is_some() {
                     socket.flags.set(Flags::REDELIVER);
                 }

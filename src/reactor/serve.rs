@@ -149,10 +149,10 @@ impl<A> Reactor<A> {
         let Some(driver) = self.hub.open_driver(id) else {
             return;
         };
+        self.hub.moved(id);
         self.call(id, driver, "on_open", |driver, hub, _| {
             driver.on_open(app, hub, id, Origin::Adopted);
         });
-        self.hub.moved(id);
     }
 
     fn hand_over(&mut self, app: &mut A, id: ConnId, to: DriverId) {
@@ -207,7 +207,7 @@ impl<A> Reactor<A> {
     }
 
     /// Fires what is due. All of it is collected first, so a timer set while firing waits for
-    /// another turn.
+    /// another turn; one that is cancelled by another of the same turn does not fire.
     pub(super) fn fire_timers(&mut self, app: &mut A) {
         let (now, mut patience, mut due) = (self.hub.now(), Vec::new(), Vec::new());
         self.hub.deadlines.expire(now, &mut patience);
@@ -219,8 +219,9 @@ impl<A> Reactor<A> {
             }
             self.hub.lap();
         }
-        self.hub.turn.timers += due.len();
-        for (timer, (owner, key)) in due {
+        self.hub.firing.extend(due);
+        while let Some((timer, (owner, key))) = self.hub.firing.pop_front() {
+            self.hub.turn.timers += 1;
             self.hub.forget_timer(owner, timer);
             match owner {
                 Owner::App => self.call_app(app, key),
@@ -247,6 +248,9 @@ impl<A> Reactor<A> {
             return;
         };
         socket.deadline = None;
+        if socket.flags.has(Flags::DEAD) {
+            return;
+        }
         let driver = socket.driver;
         if socket.flags.has(Flags::CLOSING) {
             if socket.next_deadline(now).is_some_and(|at| at <= now) {
@@ -274,8 +278,7 @@ impl<A> Reactor<A> {
                     self.hub.flush_now(id);
                 }
             } else if let Some(id) = self.hub.dead.pop_front() {
-                if let Some(Entry::Stream(socket)) = self.hub.slots.get(id) {
-                    let (driver, reason) = (socket.driver, socket.reason);
+                if let Some((driver, reason)) = self.hub.opened(id) {
                     self.hub.turn.closes += 1;
                     self.call(id, driver, "on_close", |driver, hub, _| {
                         driver.on_close(app, hub, id, reason);
@@ -373,6 +376,7 @@ impl Hub {
             return;
         };
         socket.flags.clear(Flags::MOVING);
+        socket.flags.clear(Flags::UNOPENED);
         if socket.has_work() {
             self.queue(id);
         }
@@ -385,6 +389,16 @@ impl Hub {
         socket.flags.take(Flags::DRAINED)
             && !socket.flags.has(Flags::CLOSING)
             && !socket.flags.has(Flags::DEAD)
+    }
+
+    /// The driver of a connection that it has heard of, and why it ends.
+    fn opened(&self, id: ConnId) -> Option<(DriverId, CloseReason)> {
+        match self.slots.get(id)? {
+            Entry::Stream(socket) if !socket.flags.has(Flags::UNOPENED) => {
+                Some((socket.driver, socket.reason))
+            }
+            _ => None,
+        }
     }
 
     fn is_dirty(&self, id: ConnId) -> bool {

@@ -99,13 +99,16 @@ impl Flags {
     pub(crate) const CLOSING: Self = Self(1 << 16);
     /// In the list of those to reap.
     pub(crate) const DEAD: Self = Self(1 << 17);
+    /// The driver has not heard of it yet.
+    pub(crate) const UNOPENED: Self = Self(1 << 20);
     /// A shutdown does not wait for it.
     pub(crate) const UNREF: Self = Self(1 << 19);
     /// The system was short of memory; a timer will try again.
     pub(crate) const STALLED: Self = Self(1 << 18);
 
     /// Any of these stops the reading.
-    const BLOCKED: Self = Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0);
+    const BLOCKED: Self =
+        Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0 | Self::UNOPENED.0);
     /// Any of these refuses further sends.
     pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
     /// Any of these makes reading more than a `recv`.
@@ -227,8 +230,12 @@ impl Socket {
             return false;
         }
         let reading = flags.has(Flags::CLOSING) || self.wants_data();
-        let input = flags.has(Flags(Flags::READABLE.0 | Flags::REDELIVER.0))
-            || flags.has(Flags::EOF) && !flags.has(Flags(Flags::EOF_TOLD.0 | Flags::CLOSING.0));
+        let input = if flags.has(Flags::EOF) {
+            // After its end a stream may still be reported readable; there is nothing more to read.
+            !flags.has(Flags(Flags::EOF_TOLD.0 | Flags::CLOSING.0))
+        } else {
+            flags.has(Flags(Flags::READABLE.0 | Flags::REDELIVER.0))
+        };
         let output = flags.has(Flags::WRITABLE) && self.outbox.is_some();
         reading && input || output || flags.has(Flags::DRAINED)
     }
