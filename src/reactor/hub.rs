@@ -574,3 +574,20 @@ impl std::fmt::Debug for Hub {
 pub(crate) fn token(id: ConnId) -> Token {
     Token(id.to_bits() as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot costs what its socket costs, and a generation; see `a_socket_stays_small`.
+    #[test]
+    fn a_slot_adds_nothing_to_a_socket() {
+        assert_eq!(size_of::<Option<Entry>>(), size_of::<Socket>());
+    }
+
+    /// 8 bytes of key and this are what an idle time-out costs.
+    #[test]
+    fn a_time_out_is_small() {
+        assert_eq!(size_of::<Option<(ConnId, Due)>>(), 12);
+    }
+}

@@ -43,6 +43,7 @@ impl Hub {
             (socket.last_read, socket.last_active) = (self.millis, self.millis);
             self.turn.bytes_read += read as u64;
             *budget -= read;
+            log::trace!("read {id}: {read} bytes");
             return Input::Buffered(read);
         }
         self.received_nothing(id, received, Box::default())

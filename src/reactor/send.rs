@@ -148,6 +148,7 @@ impl Hub {
                 Ok(result) => result,
                 Err(error) => return self.end(id, CloseReason::from_error(&error)),
             };
+            log::trace!("write {id}: {written} bytes");
             self.turn.writes += calls;
             self.turn.bytes_written += written as u64;
             if written > 0 {

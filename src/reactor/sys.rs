@@ -174,7 +174,9 @@ impl Sys {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         self.limit(Call::Poll, 0)?;
-        poll.poll(events, timeout)
+        poll.poll(events, timeout)?;
+        log::trace!("poll: {} events", events.iter().count());
+        Ok(())
     }
 
     pub(crate) fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
