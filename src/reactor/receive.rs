@@ -154,8 +154,13 @@ impl Hub {
                     self.turn.bytes_read += read as u64;
                     *budget = budget.saturating_sub(read);
                 }
-                Received::Nothing => break,
                 Received::Eof => break,
+                Received::Nothing => {
+                    if socket.flags.has(Flags::STALLED) {
+                        self.retry_later(id);
+                    }
+                    break;
+                }
                 Received::Failed(_) => return self.end(id, CloseReason::Reset),
             }
         }

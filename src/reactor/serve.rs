@@ -15,6 +15,7 @@ use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
 use super::receive::Input;
 use super::socket::Flags;
+use super::timers::TimerId;
 
 impl<A> Reactor<A> {
     /// Serves one id of the ready queue.
@@ -212,9 +213,9 @@ impl<A> Reactor<A> {
         let (now, mut patience, mut due) = (self.hub.now(), Vec::new(), Vec::new());
         self.hub.deadlines.expire(now, &mut patience);
         self.hub.timers.expire(now, &mut due);
-        for (_, (id, due)) in patience {
+        for (timer, (id, due)) in patience {
             match due {
-                Due::Patience => self.time_out(app, id),
+                Due::Patience => self.time_out(app, id, timer),
                 Due::Retry => self.hub.retry(id),
             }
             self.hub.lap();
@@ -239,7 +240,9 @@ impl<A> Reactor<A> {
         }
     }
 
-    fn time_out(&mut self, app: &mut A, id: ConnId) {
+    /// Looks whether a connection's patience is over, before which it is read once more: what lies
+    /// in its receive queue is in time, even if the poller has not come to tell of it.
+    fn time_out(&mut self, app: &mut A, id: ConnId, timer: TimerId) {
         let now = self.hub.millis;
         if let Some(Entry::Dial(_)) = self.hub.slots.get(id) {
             return self.hub.dial_timed_out(id);
@@ -247,23 +250,31 @@ impl<A> Reactor<A> {
         let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
             return;
         };
-        socket.deadline = None;
-        if socket.flags.has(Flags::DEAD) {
+        // Armed anew, or dead, by what another one of this turn has done.
+        if socket.deadline != Some(timer) || socket.flags.has(Flags::DEAD) {
             return;
         }
-        let driver = socket.driver;
-        if socket.flags.has(Flags::CLOSING) {
-            if socket.next_deadline(now).is_some_and(|at| at <= now) {
-                let reason = socket.reason;
-                return self.hub.reset(id, reason);
+        socket.deadline = None;
+        let (driver, over) = (
+            socket.driver,
+            socket.next_deadline(now).is_some_and(|at| at <= now),
+        );
+        if over && socket.flags.has(Flags::CLOSING) {
+            let reason = socket.reason;
+            return self.hub.reset(id, reason);
+        }
+        if over {
+            socket.flags.set(Flags::READABLE);
+            self.read(app, id, driver);
+            if let Some(timeout) = self.hub.passed(id) {
+                self.call(id, driver, "on_timeout", |driver, hub, _| {
+                    driver.on_timeout(app, hub, id, timeout);
+                });
+                if timeout == Timeout::Lifetime {
+                    self.hub.close_for(id, CloseReason::TimedOut(timeout));
+                }
             }
-        } else if let Some(timeout) = socket.passed(now) {
-            self.call(id, driver, "on_timeout", |driver, hub, _| {
-                driver.on_timeout(app, hub, id, timeout);
-            });
-            if timeout == Timeout::Lifetime {
-                self.hub.close_for(id, CloseReason::TimedOut(timeout));
-            }
+            self.hub.flush_now(id);
         }
         self.hub.arm(id);
     }
@@ -315,6 +326,10 @@ impl<A> Reactor<A> {
             let peer = hub.info(id).and_then(|info| info.peer_addr);
             log::error!("{callback} panicked; closing {id}, peer {peer:?}");
             hub.reset(id, CloseReason::Panicked);
+            // Whatever else it did: after a panic the driver must not call the application again.
+            if let Some(Entry::Stream(socket)) = hub.slots.get_mut(id) {
+                socket.reason = CloseReason::Panicked;
+            }
         }
     }
 
@@ -389,6 +404,12 @@ impl Hub {
         socket.flags.take(Flags::DRAINED)
             && !socket.flags.has(Flags::CLOSING)
             && !socket.flags.has(Flags::DEAD)
+    }
+
+    /// Which patience with a connection is over.
+    fn passed(&mut self, id: ConnId) -> Option<Timeout> {
+        let now = self.millis;
+        self.socket(id)?.passed(now)
     }
 
     /// The driver of a connection that it has heard of, and why it ends.
