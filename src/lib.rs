@@ -5,15 +5,15 @@
 //! plugging in only where a lamp is lit. `epoll_wait` is the row of lamps.
 //!
 //! ```text
-//!     your program     one type with the whole state, lent to callbacks by &mut: no Arc, no Mutex, no RefCell
-//!     ---------------------------------------------------------------------------------------------------
-//!     net              drivers: tcp                              glue between bytes and sockets
-//!     ---------------------------------------------------------------------------------------------------
-//!     reactor          Reactor, Hub, Driver, timers, topics      the loop; knows no protocol
-//!     ---------------------------------------------------------------------------------------------------
-//!     proto            codecs: lines, length prefixes            bytes in, messages out; knows no socket
-//!     ---------------------------------------------------------------------------------------------------
-//!     id               ConnId, ConnMap                           names that are never used twice
+//!   your program   one type with the whole state, lent by &mut: no Arc, no Mutex, no RefCell
+//!   -------------------------------------------------------------------------------------
+//!   net            drivers: tcp                         glue between bytes and sockets
+//!   -------------------------------------------------------------------------------------
+//!   reactor        Reactor, Hub, Driver, timers, topics the loop; knows no protocol
+//!   -------------------------------------------------------------------------------------
+//!   proto          codecs: lines, length prefixes       bytes in, messages out; no sockets
+//!   -------------------------------------------------------------------------------------
+//!   id             ConnId, ConnMap                      names that are never used twice
 //! ```
 //!
 //! # A server

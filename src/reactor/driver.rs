@@ -74,8 +74,8 @@ pub trait Driver<A> {
         }
     }
 
-    /// A dial came to nothing: refused, unanswered, cancelled. `id` is what [`Hub::connect`] returned;
-    /// neither `on_open` nor `on_close` is called for it.
+    /// A dial came to nothing: refused, unanswered, cancelled. `id` is what [`Hub::connect`]
+    /// returned; neither `on_open` nor `on_close` is called for it.
     fn on_dial_failed(
         &mut self,
         app: &mut A,

@@ -112,8 +112,8 @@ impl Hub {
         self.stopping = Stopping::Stop;
     }
 
-    /// Ends the reactor in good order: listeners close now, dials are cancelled, drivers are told, and
-    /// [`Reactor::run`](crate::Reactor::run) returns when the last connection has gone. What is
+    /// Ends the reactor in good order: listeners close now, dials are cancelled, drivers are told,
+    /// and [`Reactor::run`](crate::Reactor::run) returns when the last connection has gone. What is
     /// left after `deadline` is reset. A second call replaces the deadline.
     pub fn shutdown(&mut self, deadline: Duration) {
         let listeners: Vec<_> = self

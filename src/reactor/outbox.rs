@@ -66,13 +66,12 @@ impl Outbox {
         self.more.push_back(Piece::Shared(data));
     }
 
-    /// Lends the tail to `write`, which appends to it. `about` is the number of bytes expected.
+    /// Lends the tail to `write`, which appends to it. `about` is the number of bytes expected. If
+    /// `write` panics, what it has appended so far is taken back.
     #[inline]
     pub(crate) fn append(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>)) {
         if self.more.is_empty() && self.first.len() + about <= PIECE {
-            let before = self.first.len();
-            write(&mut self.first);
-            self.len += self.first.len() - before;
+            self.len += grow(&mut self.first, write);
         } else {
             self.append_behind(about, write);
         }
@@ -82,9 +81,7 @@ impl Outbox {
     fn append_behind(&mut self, about: usize, write: impl FnOnce(&mut Vec<u8>)) {
         if let Some(Piece::Copied(tail)) = self.more.back_mut() {
             if tail.len() + about <= PIECE {
-                let before = tail.len();
-                write(tail);
-                self.len += tail.len() - before;
+                self.len += grow(tail, write);
                 return;
             }
         }
@@ -174,8 +171,42 @@ impl Outbox {
     }
 }
 
+/// Lets `write` append to `tail`, and returns by how much it grew.
+#[inline]
+fn grow(tail: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+    let mut growth = Growth {
+        before: tail.len(),
+        tail,
+        whole: false,
+    };
+    write(growth.tail);
+    growth.whole = true;
+    debug_assert!(
+        growth.tail.len() >= growth.before,
+        "what is queued must stay"
+    );
+    growth.tail.len().saturating_sub(growth.before)
+}
+
+/// Takes half a message back: others may be waiting before it, on a connection that did nothing.
+struct Growth<'a> {
+    tail: &'a mut Vec<u8>,
+    before: usize,
+    whole: bool,
+}
+
+impl Drop for Growth<'_> {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.tail.truncate(self.before);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -233,6 +264,31 @@ mod tests {
         outbox.push_shared(Bytes::from(vec![7; COPY_UP_TO + 1]));
         outbox.push(b"");
         assert_eq!(outbox.more.len(), 1);
+    }
+
+    #[test]
+    fn half_a_message_is_taken_back_when_its_writer_panics() {
+        let large = Bytes::from(vec![7; COPY_UP_TO + 1]);
+        for shared in [false, true] {
+            let mut outbox = Outbox::default();
+            outbox.push(b"whole");
+            if shared {
+                outbox.push_shared(large.clone());
+                outbox.push(b"tail");
+            }
+            let before = outbox.len();
+            let half = catch_unwind(AssertUnwindSafe(|| {
+                outbox.append(0, |tail| {
+                    tail.extend_from_slice(b"half");
+                    panic!("on purpose");
+                });
+            }));
+            assert!(half.is_err());
+            assert_eq!(outbox.len(), before);
+            let sent = drain(&mut outbox, 100);
+            assert_eq!(sent.len(), before);
+            assert!(!sent.ends_with(b"half"));
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! The way out: into the outbox, and from there into the kernel.
 //!
-//! A send appends and marks; the bytes leave once, when the callback has returned. So any number of replies to what
-//! one read brought are one `send`.
+//! A send appends and marks; the bytes leave once, when the callback has returned. So any number of
+//! replies to what one read brought are one `send`.
 
 use bytes::Bytes;
 
