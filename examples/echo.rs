@@ -79,6 +79,7 @@ fn serve(args: &Args) -> std::io::Result<()> {
         ..Limits::default()
     };
     let mut reactor = Reactor::new(Config::default())?;
+    stop_on_signals(&mut reactor, args.drain)?;
     let echo = reactor.add_driver(tcp::Framed::raw());
     for address in &args.tcp {
         let mut listen = Listen::tcp(address).limits(limits);
@@ -89,7 +90,6 @@ fn serve(args: &Args) -> std::io::Result<()> {
         println!("listening tcp {}", listening.local_addr);
     }
     std::io::stdout().flush()?;
-    stop_on_signals(&mut reactor, args.drain)?;
     reactor.run(&mut Echo)
 }
 

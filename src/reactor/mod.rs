@@ -65,6 +65,9 @@ use listen::Listener;
 use remote::{Inbox, Job};
 use socket::{Flags, Socket};
 
+/// Batches of events taken in one turn: libuv's number, 49,152 connections with the default batch.
+const MOST_POLLS: usize = 48;
+
 /// The waker's token. No id has it: generations begin at 1.
 const WAKER: Token = Token(0);
 
@@ -237,14 +240,7 @@ impl<A> Reactor<A> {
     /// Only failures of the poller itself. What befalls a connection is told by its `on_close`.
     pub fn turn(&mut self, app: &mut A, wait: Option<Duration>) -> io::Result<Turn> {
         let timeout = self.timeout(wait);
-        let polled = self.hub.sys.poll(&mut self.poll, &mut self.events, timeout);
-        let woke = Instant::now();
-        self.hub.take_time(woke);
-        match polled {
-            Ok(()) => self.mark(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        let woke = self.poll(timeout)?;
         self.run_shutdown(app);
         self.run_errands(app);
         if self.woken || self.more_remote {
@@ -262,6 +258,29 @@ impl<A> Reactor<A> {
         self.fire_timers(app);
         self.settle(app);
         Ok(self.report(woke))
+    }
+
+    /// Sleeps until something is ready, takes the time, and marks what is ready.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Instant> {
+        let mut polled = self.hub.sys.poll(&mut self.poll, &mut self.events, timeout);
+        let woke = Instant::now();
+        self.hub.take_time(woke);
+        for _ in 0..MOST_POLLS {
+            match polled {
+                Ok(()) => self.mark(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+                Err(error) => return Err(error),
+            }
+            // A full batch may not be all. What is left out would be served after the timers.
+            if self.events.iter().count() < self.events.capacity() {
+                break;
+            }
+            polled = self
+                .hub
+                .sys
+                .poll(&mut self.poll, &mut self.events, Some(Duration::ZERO));
+        }
+        Ok(woke)
     }
 
     /// How long the poller may sleep.

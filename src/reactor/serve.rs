@@ -240,8 +240,7 @@ impl<A> Reactor<A> {
         }
     }
 
-    /// Looks whether a connection's patience is over, before which it is read once more: what lies
-    /// in its receive queue is in time, even if the poller has not come to tell of it.
+    /// Looks whether a connection's patience is over.
     fn time_out(&mut self, app: &mut A, id: ConnId, timer: TimerId) {
         let now = self.hub.millis;
         if let Some(Entry::Dial(_)) = self.hub.slots.get(id) {
@@ -255,26 +254,19 @@ impl<A> Reactor<A> {
             return;
         }
         socket.deadline = None;
-        let (driver, over) = (
-            socket.driver,
-            socket.next_deadline(now).is_some_and(|at| at <= now),
-        );
-        if over && socket.flags.has(Flags::CLOSING) {
-            let reason = socket.reason;
-            return self.hub.reset(id, reason);
-        }
-        if over {
-            socket.flags.set(Flags::READABLE);
-            self.read(app, id, driver);
-            if let Some(timeout) = self.hub.passed(id) {
-                self.call(id, driver, "on_timeout", |driver, hub, _| {
-                    driver.on_timeout(app, hub, id, timeout);
-                });
-                if timeout == Timeout::Lifetime {
-                    self.hub.close_for(id, CloseReason::TimedOut(timeout));
-                }
+        let driver = socket.driver;
+        if socket.flags.has(Flags::CLOSING) {
+            if socket.next_deadline(now).is_some_and(|at| at <= now) {
+                let reason = socket.reason;
+                return self.hub.reset(id, reason);
             }
-            self.hub.flush_now(id);
+        } else if let Some(timeout) = socket.passed(now) {
+            self.call(id, driver, "on_timeout", |driver, hub, _| {
+                driver.on_timeout(app, hub, id, timeout);
+            });
+            if timeout == Timeout::Lifetime {
+                self.hub.close_for(id, CloseReason::TimedOut(timeout));
+            }
         }
         self.hub.arm(id);
     }
@@ -404,12 +396,6 @@ impl Hub {
         socket.flags.take(Flags::DRAINED)
             && !socket.flags.has(Flags::CLOSING)
             && !socket.flags.has(Flags::DEAD)
-    }
-
-    /// Which patience with a connection is over.
-    fn passed(&mut self, id: ConnId) -> Option<Timeout> {
-        let now = self.millis;
-        self.socket(id)?.passed(now)
     }
 
     /// The driver of a connection that it has heard of, and why it ends.
