@@ -1,7 +1,23 @@
-//! The reactor on real sockets: one behaviour a file. Tests named `f..` are the faults of an event loop, those
-//! named `t..` the traps of its design; `docs/faults.md` lists both.
+//! The reactor on real sockets: one behaviour a file. Tests named `f..` are the faults of an event
+//! loop, those named `t..` the traps of its design; `docs/faults.md` lists both.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accepting;
+mod closing;
+mod dialling;
 mod edges;
+mod handing;
+mod interplay;
+mod memory;
+mod pausing;
+mod publishing;
+mod rules;
+mod settling;
+mod stale;
+mod timers;
+mod tools;
+mod writing;

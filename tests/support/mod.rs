@@ -2,7 +2,12 @@
 //!
 //! Nothing here sleeps. A test drives `turn()` until what it waits for has happened, and the number of turns is
 //! bounded, so that a fault shows as a failure and not as a test that hangs.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::type_complexity,
+    reason = "each test binary uses a part of this"
+)]
 
 use std::any::Any;
 use std::collections::HashMap;
