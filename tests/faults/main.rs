@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 #[path = "../support/mod.rs"]
-#[allow(clippy::type_complexity, reason = "the hooks of a test are closures")]
 mod support;
 
 mod accepting;
