@@ -60,6 +60,23 @@ pub struct Config {
     pub faults: Option<Faults>,
 }
 
+impl Config {
+    /// A budget of nothing would let the loop turn for ever without getting anywhere.
+    pub(crate) fn at_least_one(mut self) -> Self {
+        for budget in [
+            &mut self.read_buffer,
+            &mut self.read_budget,
+            &mut self.write_budget,
+            &mut self.accept_budget,
+            &mut self.remote_budget,
+            &mut self.events,
+        ] {
+            *budget = (*budget).max(1);
+        }
+        self
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

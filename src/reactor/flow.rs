@@ -76,7 +76,7 @@ impl Hub {
     }
 
     /// Gives a connection to another driver, in the next turn. Bytes not consumed by then go to
-    /// that driver.
+    /// that driver, which begins unpaused and hears of the peer's end itself.
     pub fn hand_over(&mut self, id: ConnId, driver: DriverId) {
         assert!(
             usize::from(driver.0) < self.framers.len(),

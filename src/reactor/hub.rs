@@ -138,6 +138,8 @@ pub(crate) enum Stopping {
     Announced(Instant),
     /// `run` returns when the last connection has gone, or then.
     Draining(Instant),
+    /// The deadline has passed: `run` returns after this turn.
+    Ended,
 }
 
 /// What became of a send.
@@ -505,6 +507,9 @@ impl Hub {
         self.counts[usize::from(socket.driver.0)] -= 1;
         self.counts[usize::from(driver.0)] += 1;
         socket.driver = driver;
+        // The new one decides for itself whether it reads, and has not heard of the end.
+        socket.flags.clear(Flags::PAUSED);
+        socket.flags.clear(Flags::EOF_TOLD);
         if socket.held.is_some() {
             socket.flags.set(Flags::REDELIVER);
         }

@@ -130,11 +130,12 @@ impl<A> Reactor<A> {
     ///
     /// When the system has no descriptor left for the poller or its waker.
     pub fn new(config: Config) -> io::Result<Self> {
+        let config = config.at_least_one();
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         Ok(Self {
-            events: Events::with_capacity(config.events.max(1)),
-            buffer: vec![0; config.read_buffer.max(1)],
+            events: Events::with_capacity(config.events),
+            buffer: vec![0; config.read_buffer],
             drivers: Vec::new(),
             inbox: Inbox::new(waker, config.remote_capacity),
             jobs: VecDeque::new(),
@@ -223,7 +224,7 @@ impl<A> Reactor<A> {
         loop {
             self.turn(app, None)?;
             match self.hub.stopping {
-                Stopping::Stop => break,
+                Stopping::Stop | Stopping::Ended => break,
                 Stopping::Draining(_) if self.hub.streams == 0 => break,
                 _ => {}
             }

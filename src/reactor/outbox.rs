@@ -266,6 +266,18 @@ mod tests {
         assert_eq!(outbox.more.len(), 1);
     }
 
+    /// Were the rest moved to the front, a long backlog would take quadratic time.
+    #[test]
+    fn what_is_left_of_a_piece_stays_where_it_is() {
+        let mut outbox = Outbox::default();
+        outbox.push(&[7; 1 << 20]);
+        let before = outbox.single().map(|left| left.as_ptr().addr());
+        outbox.consume(1000);
+        outbox.consume(1000);
+        let after = outbox.single().map(|left| left.as_ptr().addr());
+        assert_eq!(after, before.map(|before| before + 2000));
+    }
+
     #[test]
     fn half_a_message_is_taken_back_when_its_writer_panics() {
         let large = Bytes::from(vec![7; COPY_UP_TO + 1]);

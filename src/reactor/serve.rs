@@ -197,6 +197,7 @@ impl<A> Reactor<A> {
                 }
             }
             Stopping::Draining(deadline) if self.hub.now() >= deadline => {
+                self.hub.stopping = Stopping::Ended;
                 for number in 0..self.drivers.len() {
                     for id in self.hub.ids(DriverId(number as u16)) {
                         self.hub.reset(id, CloseReason::Shutdown);

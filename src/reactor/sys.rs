@@ -42,7 +42,8 @@ pub enum Call {
 pub enum Fault {
     /// Fails with this error number and leaves the kernel alone.
     Errno(i32),
-    /// Makes the real call with at most this many bytes.
+    /// Makes the real call with at most this many bytes. A short write is taken for a full socket:
+    /// what is left waits for an edge.
     Short(usize),
     /// Makes the real call: a place in a script where nothing goes wrong.
     Pass,

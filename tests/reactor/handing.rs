@@ -127,3 +127,41 @@ fn t12_reading_stops_between_the_request_and_the_move() {
     assert_eq!(rig.world.data(id)[3..], frames);
     assert_eq!(rig.world.events[2..4], handed(id, b"", b"")[2..4]);
 }
+
+/// The end came to the old driver, which gave the connection away instead of closing it.
+#[test]
+fn the_new_driver_hears_of_an_end_that_the_old_one_was_told() {
+    let mut rig = Rig::new();
+    let next = rig.reactor.add_driver(crate::support::Recorder);
+    let (client, id) = rig.connect();
+    let mut told = 0;
+    rig.world.on_eof = Some(Box::new(move |hub, id, ()| {
+        told += 1;
+        match told {
+            1 => hub.hand_over(id, next),
+            _ => hub.close_for(id, CloseReason::Peer),
+        }
+    }));
+    drop(client);
+    rig.until("the close", |world| {
+        world.closed().contains(&(id, CloseReason::Peer))
+    });
+    let ends = rig
+        .world
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Eof(..)));
+    assert_eq!(ends.count(), 2);
+}
+
+#[test]
+fn a_paused_connection_is_read_by_its_new_driver() {
+    let mut rig = Rig::new();
+    let next = rig.reactor.add_driver(crate::support::Recorder);
+    let (mut client, id) = rig.connect();
+    rig.reactor.hub().pause(id);
+    client.write_all(b"hello").unwrap();
+    rig.settle();
+    rig.reactor.hub().hand_over(id, next);
+    rig.until("the bytes", |world| world.data(id) == b"hello");
+}
