@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -286,6 +287,15 @@ impl Hub {
             bytes_written: socket.bytes_written,
             age: Duration::from_millis(self.millis - socket.opened),
         })
+    }
+
+    /// The descriptor of a connection, for socket options that are not offered here. Reading, writing
+    /// or registering it behind the reactor's back breaks the connection.
+    pub fn descriptor(&self, id: ConnId) -> Option<BorrowedFd<'_>> {
+        let Entry::Stream(socket) = self.slots.get(id)? else {
+            return None;
+        };
+        Some(socket.stream.as_fd())
     }
 
     /// Bytes that wait to be sent to a connection.

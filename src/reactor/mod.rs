@@ -222,11 +222,13 @@ impl<A> Reactor<A> {
     /// As [`turn`](Self::turn).
     pub fn run(&mut self, app: &mut A) -> io::Result<()> {
         loop {
-            self.turn(app, None)?;
             match self.hub.stopping {
-                Stopping::Stop | Stopping::Ended => break,
+                Stopping::Ended => break,
                 Stopping::Draining(_) if self.hub.streams == 0 => break,
-                _ => {}
+                _ => self.turn(app, None)?,
+            };
+            if self.hub.stopping == Stopping::Stop {
+                break;
             }
         }
         self.hub.stopping = Stopping::Running;

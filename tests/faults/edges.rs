@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use switchboard::{Config, ConnId, Listen};
 
-use crate::support::{Rig, pattern};
+use crate::support::{Rig, client, pattern};
 use crate::util::{assert_echoes, assert_rests, echo, turn_with};
 
 const BUDGET: usize = 16;
@@ -110,6 +110,17 @@ fn f01_an_unfinished_message_is_kept_and_causes_no_spin() {
     client.write_all(b".").unwrap();
     rig.until("the message", |world| !world.data(id).is_empty());
     assert_eq!(rig.world.data(id), message);
+}
+
+/// Nor does the first one wait for the edge that every new connection reports.
+#[test]
+fn f02_a_write_in_on_open_leaves_in_the_same_turn() {
+    let mut rig = Rig::new();
+    rig.world.on_open = Some(Box::new(|hub, id, ()| hub.send(id, b"welcome").ignore()));
+    let mut client = client(rig.listening.local_addr);
+    let turn = turn_with(&mut rig, "an accept", |turn| turn.accepts > 0);
+    assert_eq!(turn.bytes_written, 7);
+    assert_eq!(rig.read_exactly(&mut client, 7), b"welcome");
 }
 
 /// The edge that said "writable" is long past when there is something to write.

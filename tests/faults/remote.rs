@@ -55,7 +55,7 @@ fn storm(reactor: &mut Reactor<Counts>, remote_budget: usize) -> usize {
             });
         }
         // What is posted wakes the loop, so this time is never used up.
-        let wait = Some(Duration::from_secs(60));
+        let wait = Some(Duration::from_secs(10));
         while counts.iter().sum::<usize>() < THREADS * JOBS {
             let turn = reactor.turn(&mut counts, wait).unwrap();
             assert!(turn.events + turn.remote > 0, "a wake-up was lost");

@@ -3,7 +3,6 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use socket2::{SockRef, Socket};
@@ -12,51 +11,33 @@ use switchboard::{Config, Listen, Listening, Reactor};
 
 use crate::served::{Parrot, Served};
 
-/// A listener with these options, and one client that has been accepted.
+/// A listener with these options, one client that has been accepted, and its socket in the reactor.
 struct Pair {
     served: Served<Parrot>,
     client: TcpStream,
+    accepted: Socket,
 }
 
 impl Pair {
     fn new(listen: Listen) -> Self {
         let driver = Framed::new(Lines::default());
         let mut served = Served::on(listen, Parrot::default(), driver);
-        let (client, _) = served.connect();
-        Self { served, client }
+        let (client, id) = served.connect();
+        let descriptor = served.reactor.hub().descriptor(id).expect("it is open");
+        let accepted = SockRef::from(&descriptor)
+            .try_clone()
+            .expect("a descriptor");
+        Self {
+            served,
+            client,
+            accepted,
+        }
     }
 
-    /// Shows `look` the reactor's socket of this connection, for which there is no other way: the
-    /// library keeps its descriptors to itself.
+    /// Shows `look` the reactor's socket of this connection.
     fn look<T>(&self, look: impl Fn(&Socket) -> T) -> T {
-        let is_ours = |socket: &Socket| {
-            let ends = [socket.local_addr(), socket.peer_addr()];
-            let [local, peer] = ends.map(|end| end.ok().and_then(|end| end.as_socket()));
-            local == self.client.peer_addr().ok() && peer == self.client.local_addr().ok()
-        };
-        let socket = descriptors().find_map(|fd| on_descriptor(fd, is_ours, &look));
-        socket.expect("the accepted socket")
+        look(&self.accepted)
     }
-}
-
-/// The numbers of this process's descriptors.
-fn descriptors() -> impl Iterator<Item = i32> {
-    let open = std::fs::read_dir("/proc/self/fd").expect("procfs");
-    open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
-/// Shows `look` the socket with this number, if it is one and `is_it` says that it is the one.
-#[expect(unsafe_code, reason = "a number has to become a descriptor")]
-fn on_descriptor<T>(
-    fd: i32,
-    is_it: impl Fn(&Socket) -> bool,
-    look: impl Fn(&Socket) -> T,
-) -> Option<T> {
-    // SAFETY: it is only asked for its addresses and options, which does no harm to a descriptor
-    // of another test, nor if that test has just closed it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let socket = SockRef::from(&borrowed);
-    is_it(&socket).then(|| look(&socket))
 }
 
 fn listen() -> Listen {
