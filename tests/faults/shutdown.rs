@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, Config, Limits, Listen, Reactor};
 
 use crate::alone::alone;
@@ -80,6 +81,24 @@ fn f24_a_second_shutdown_without_patience_ends_it_at_once() {
     rig.turn();
     assert_eq!(rig.world.closed().len(), 2);
     rig.world.assert_orderly();
+}
+
+/// Whether the last connection went by itself or by the deadline: nothing is left to wait for, and
+/// nothing would wake a loop that waits nevertheless.
+#[test]
+fn f24_run_after_the_end_returns_at_once() {
+    for after in [Duration::ZERO, DEADLINE] {
+        let mut rig = Rig::new();
+        let (client, _) = rig.connect();
+        rig.reactor.hub().shutdown(DEADLINE);
+        rig.turn();
+        rig.advance(after);
+        drop(client);
+        rig.until("the close", |world| !world.closed().is_empty());
+        rig.faults.next(Call::Poll, Fault::Errno(libc::EBADF));
+        let ended = rig.reactor.run(&mut rig.world);
+        ended.expect("no further look at the poller");
+    }
 }
 
 /// Paused connections too: nobody is forgotten because nobody reads from it.
