@@ -45,8 +45,8 @@ impl Hub {
     }
 
     /// Closes a connection: refuses further sends, sends what is queued, then FIN, and waits for
-    /// the peer's FIN up to [`Limits::linger`], since closing with unread data would reset the
-    /// connection and cost the peer our last bytes. Closes a listener at once.
+    /// the peer's FIN up to [`Limits::linger`](crate::Limits::linger), since closing with unread
+    /// data would reset the connection and cost the peer our last bytes. Closes a listener at once.
     pub fn close(&mut self, id: ConnId) {
         self.close_for(id, CloseReason::Local);
     }

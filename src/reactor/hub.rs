@@ -153,7 +153,7 @@ pub enum Sent {
     Backlogged,
     /// Not taken: the connection is closed or closing.
     Closed,
-    /// Not taken: the backlog is full, and [`Overflow::Drop`] is the policy.
+    /// Not taken: the backlog is full, and [`Overflow::Drop`](crate::Overflow::Drop) is the policy.
     Dropped,
 }
 
@@ -289,8 +289,8 @@ impl Hub {
         })
     }
 
-    /// The descriptor of a connection, for socket options that are not offered here. Reading, writing
-    /// or registering it behind the reactor's back breaks the connection.
+    /// The descriptor of a connection, for socket options that are not offered here. Reading,
+    /// writing or registering it behind the reactor's back breaks the connection.
     pub fn descriptor(&self, id: ConnId) -> Option<BorrowedFd<'_>> {
         let Entry::Stream(socket) = self.slots.get(id)? else {
             return None;

@@ -79,6 +79,13 @@ pub(crate) fn wait_until_received(listener: SocketAddr, connections: usize) {
     panic!("waited in vain for {connections} connections to have received something");
 }
 
+/// An address that no other test uses, in this process or another: a port that is given up there
+/// cannot be taken by somebody else before it is asked for again. All of 127.0.0.0/8 is this host.
+pub(crate) fn own_address(row: u8) -> String {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    format!("127.{row}.{high}.{low}:0")
+}
+
 /// Numbers without a pattern, the same ones in each run.
 pub(crate) struct Numbers(u64);
 
