@@ -50,7 +50,7 @@ pub struct Config {
     /// has a name the second time. Default 100 ms, gevent's `max_blocking_time`.
     pub slow_turn: Duration,
     /// Times each callback from the start, for [`Turn::slowest`](crate::Turn::slowest): one more
-    /// reading of the clock per connection served, about 1 % of an echo. Default off.
+    /// reading of the clock per connection served. Default off.
     pub time_callbacks: bool,
     /// The limits of connections whose listener names none.
     pub limits: Limits,
