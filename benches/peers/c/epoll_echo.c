@@ -12,77 +12,29 @@
  *        prints "listening tcp 127.0.0.1:PORT" once connections are accepted.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "common.h"
 
 #define MAX_EVENTS 1024
 
 /* Touched only as far as the longest message, so its size costs no memory. */
 static char buffer[64 * 1024];
 
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static struct sockaddr_in parse_address(const char *text)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	char host[INET_ADDRSTRLEN];
-	const char *colon = strrchr(text, ':');
-
-	if (colon == NULL || (size_t)(colon - text) >= sizeof host)
-		goto invalid;
-	memcpy(host, text, colon - text);
-	host[colon - text] = '\0';
-	if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
-		goto invalid;
-	address.sin_port = htons((unsigned short)atoi(colon + 1));
-	return address;
-
-invalid:
-	fprintf(stderr, "not an IPv4 address and port: %s\n", text);
-	exit(2);
-}
-
 static int listen_on(const char *text)
 {
-	struct sockaddr_in address = parse_address(text);
-	socklen_t length = sizeof address;
 	int on = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = open_socket(SOCK_STREAM | SOCK_NONBLOCK);
 
-	if (fd < 0)
-		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		die("bind");
+	bind_to(fd, text);
 	if (listen(fd, SOMAXCONN) < 0)
 		die("listen");
-	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
-		die("getsockname");
-	printf("listening tcp %s:%d\n", inet_ntoa(address.sin_addr),
-	       ntohs(address.sin_port));
-	fflush(stdout);
+	announce(fd, "tcp");
 	return fd;
-}
-
-static void watch(int epoll, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		die("epoll_ctl");
 }
 
 static void accept_all(int epoll, int listener)
@@ -143,9 +95,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s ADDRESS:PORT\n", argv[0]);
 		return 2;
 	}
-	epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll < 0)
-		die("epoll_create1");
+	epoll = epoll_set();
 	listener = listen_on(argv[1]);
 	watch(epoll, listener);
 	for (;;) {

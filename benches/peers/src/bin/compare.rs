@@ -1,13 +1,15 @@
 //! Compares switchboard's echo server with minimal peers: CPU time, memory,
 //! system calls and instructions for each message or connection.
 //!
-//! Run: `cargo run --release -- tcp` (or `idle`, `syscalls`, `instructions`;
-//! `--help` lists the options). It builds what it needs. See README.md.
+//! Run: `cargo run --release -- tcp` (or `udp`, `idle`, `syscalls`,
+//! `instructions`; `--help` lists the options). It builds what it needs. See
+//! README.md.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use peers::compare::{child, idle, instructions, syscalls, tcp};
+use peers::compare::scenario::{TCP, UDP};
+use peers::compare::{child, echo, idle, instructions, syscalls};
 use peers::load::raise_open_files;
 
 /// Compares switchboard's echo server with minimal peers
@@ -20,12 +22,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Measure {
     /// CPU time of a TCP echo
-    Tcp(tcp::Arguments),
+    Tcp(echo::Arguments),
+    /// CPU time of a UDP echo
+    Udp(echo::Arguments),
     /// Memory of idle TCP connections
     Idle(idle::Arguments),
-    /// System calls of a TCP echo (needs strace)
+    /// System calls of an echo (needs strace)
     Syscalls(syscalls::Arguments),
-    /// User-space instructions of a TCP echo (needs valgrind)
+    /// User-space instructions of an echo (needs valgrind)
     Instructions(instructions::Arguments),
 }
 
@@ -35,7 +39,8 @@ fn main() -> anyhow::Result<()> {
     raise_open_files().context("cannot raise the limit of open files")?;
     child::kill_on_signal()?;
     match &arguments.measure {
-        Measure::Tcp(arguments) => tcp::run(arguments),
+        Measure::Tcp(arguments) => echo::run(&TCP, arguments),
+        Measure::Udp(arguments) => echo::run(&UDP, arguments),
         Measure::Idle(arguments) => idle::run(arguments),
         Measure::Syscalls(arguments) => syscalls::run(arguments),
         Measure::Instructions(arguments) => instructions::run(arguments),

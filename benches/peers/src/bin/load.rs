@@ -1,20 +1,22 @@
 //! The load client: one thread that keeps messages in flight on many
 //! connections and checks every byte that comes back.
 //!
-//! Run: `cargo run --release --bin load -- --connect 127.0.0.1:PORT`, or
-//! `load idle --connect 127.0.0.1:PORT` to open connections and hold them.
+//! Run: `cargo run --release --bin load -- --connect 127.0.0.1:PORT` for TCP,
+//! `load udp --connect 127.0.0.1:PORT` for datagrams, or `load idle --connect
+//! 127.0.0.1:PORT` to open TCP connections and hold them.
 //!
 //! It takes turns with whoever measures: it says `connected N`, then `warm` once
 //! nothing is in flight, waits for a line on stdin, says `done N seconds S`, and
 //! closes its connections only when stdin ends, so that neither clock reading
-//! falls into work that is not counted. By hand: `echo | load ...`.
+//! falls into work that is not counted. By hand: `echo | load ...`. When
+//! datagrams were lost and had to be sent again, it says `lost N` on stderr.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use peers::load::{Load, Shape, raise_open_files};
+use peers::load::{Connection, Load, Shape, Tcp, Udp, raise_open_files};
 
 /// Keeps messages in flight on many connections to an echo server
 #[derive(Parser)]
@@ -28,8 +30,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Opens connections and holds them until stdin ends
+    /// Opens TCP connections and holds them until stdin ends
     Idle(Idle),
+    /// The same as without a command, with datagrams
+    Udp(Echo),
 }
 
 #[derive(Args)]
@@ -63,22 +67,26 @@ struct Idle {
     touch: usize,
 }
 
-fn run_echo(arguments: &Echo) -> anyhow::Result<()> {
+fn run_echo<C: Connection>(arguments: &Echo) -> anyhow::Result<()> {
     let shape = Shape {
         connections: arguments.connections,
         size: arguments.size,
         outstanding: arguments.outstanding,
     };
-    let mut load = Load::connect(arguments.connect, &shape)?;
+    let mut load = Load::<C>::connect(arguments.connect, &shape)?;
     println!("connected {}", arguments.connections);
-    load.run(arguments.warmup)?;
+    let warmup = load.run(arguments.warmup)?;
     println!("warm");
     io::stdin().read_line(&mut String::new())?;
-    let elapsed = load.run(arguments.messages)?;
+    let counted = load.run(arguments.messages)?;
+    let lost = warmup.lost + counted.lost;
+    if lost > 0 {
+        eprintln!("lost {lost}");
+    }
     println!(
         "done {} seconds {:.6}",
         arguments.messages,
-        elapsed.as_secs_f64()
+        counted.elapsed.as_secs_f64()
     );
     wait_for_end()
 }
@@ -89,7 +97,7 @@ fn run_idle(arguments: &Idle) -> anyhow::Result<()> {
         size: arguments.touch.max(1),
         outstanding: 1,
     };
-    let mut load = Load::connect(arguments.connect, &shape)?;
+    let mut load = Load::<Tcp>::connect(arguments.connect, &shape)?;
     if arguments.touch > 0 {
         load.run(arguments.connections as u64)?;
     }
@@ -107,7 +115,8 @@ fn main() -> anyhow::Result<()> {
     raise_open_files()?;
     match (arguments.mode, arguments.echo) {
         (Some(Mode::Idle(idle)), _) => run_idle(&idle),
-        (None, Some(echo)) => run_echo(&echo),
+        (Some(Mode::Udp(echo)), _) => run_echo::<Udp>(&echo),
+        (None, Some(echo)) => run_echo::<Tcp>(&echo),
         (None, None) => anyhow::bail!("give --connect ADDRESS:PORT; see --help"),
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::procfs;
-use super::run::{Bench, Common, RUN_LIMIT, words};
+use super::run::{Bench, Common, RUN_LIMIT};
 use super::scenario::{Server, TCP_IDLE};
 use super::table::{Group, Table};
 
@@ -65,13 +65,11 @@ fn measure(bench: &Bench, server: &Server, arguments: &Arguments) -> anyhow::Res
     let running = bench.start_server(server, &[])?;
     let pid = running.child.pid();
     let before = settled_memory(pid, 0)?;
-    let mut load_arguments = vec!["idle".to_owned()];
-    load_arguments.extend(words(&[
+    let load = bench.start_load(&[
         ("--connect", &running.address),
         ("--connections", &arguments.connections),
         ("--touch", &arguments.touch),
-    ]));
-    let load = bench.start_load(&load_arguments)?;
+    ])?;
     load.expect("connected ", RUN_LIMIT)?;
     let after = settled_memory(pid, arguments.connections)?;
     Ok(Memory { before, after })

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 
 use super::run::{Bench, Common, Shape, is_present, run_counted};
-use super::scenario::{Server, TCP};
+use super::scenario::{Protocol, Server};
 use super::table::{Group, Table};
 use super::temporary::Folder;
 
@@ -21,6 +21,9 @@ pub struct Arguments {
     common: Common,
     #[command(flatten)]
     shape: Shape,
+    /// Whose echo is measured
+    #[arg(long, value_enum, default_value_t = Protocol::Tcp)]
+    protocol: Protocol,
     /// Messages of the first run
     #[arg(long, default_value_t = 20_000)]
     few: u64,
@@ -34,7 +37,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !is_present("valgrind") {
         return Ok(());
     }
-    let bench = Bench::prepare(&TCP, &arguments.common)?;
+    let bench = Bench::prepare(arguments.protocol.scenario(), &arguments.common)?;
     let folder = Folder::create()?;
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
@@ -51,7 +54,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         table.push(vec![server.name.to_owned(), format!("{per_message:.0}")]);
     }
     println!(
-        "User-space instructions of a TCP echo under callgrind: {}; {} messages less {}",
+        "User-space instructions of a {} echo under callgrind: {}; {} messages less {}",
+        bench.scenario.protocol.to_uppercase(),
         arguments.shape.describe(),
         arguments.many,
         arguments.few

@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod child;
+pub mod echo;
 pub mod idle;
 pub mod instructions;
 pub mod procfs;
@@ -12,5 +13,4 @@ pub mod scenario;
 pub mod stats;
 pub mod syscalls;
 pub mod table;
-pub mod tcp;
 pub mod temporary;

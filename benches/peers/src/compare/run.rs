@@ -65,7 +65,7 @@ pub struct Bench {
     client_cpu: usize,
 }
 
-/// A server that accepts connections.
+/// A server that is ready for clients.
 pub struct Running {
     pub child: Child,
     pub address: SocketAddr,
@@ -104,7 +104,10 @@ impl Bench {
             .args(server.arguments);
         let child = Child::start(&mut command)?;
         let address = child
-            .expect(self.scenario.announcement, START_LIMIT)
+            .expect(
+                &format!("listening {} ", self.scenario.protocol),
+                START_LIMIT,
+            )
             .with_context(|| format!("the server `{}` did not start", server.name))?
             .trim()
             .parse()
@@ -112,9 +115,14 @@ impl Bench {
         Ok(Running { child, address })
     }
 
-    pub fn start_load(&self, arguments: &[String]) -> anyhow::Result<Child> {
-        let load = self.programs.load();
-        Child::start(pinned(self.client_cpu).arg(load).args(arguments))
+    /// Starts the scenario's load client with these options and values.
+    pub fn start_load(&self, options: &[(&str, &dyn ToString)]) -> anyhow::Result<Child> {
+        let mut command = pinned(self.client_cpu);
+        command.arg(self.programs.load()).args(self.scenario.load);
+        for (name, value) in options {
+            command.arg(name).arg(value.to_string());
+        }
+        Child::start(&mut command)
     }
 
     /// Starts a load client, which is connected and warm when this returns.
@@ -125,27 +133,18 @@ impl Bench {
         warmup: u64,
         messages: u64,
     ) -> anyhow::Result<Child> {
-        let arguments = words(&[
+        let load = self.start_load(&[
             ("--connect", &address),
             ("--connections", &shape.connections),
             ("--size", &shape.size),
             ("--outstanding", &shape.outstanding),
             ("--warmup", &warmup),
             ("--messages", &messages),
-        ]);
-        let load = self.start_load(&arguments)?;
+        ])?;
         load.expect("connected ", RUN_LIMIT)?;
         load.expect("warm", RUN_LIMIT)?;
         Ok(load)
     }
-}
-
-/// Options and their values as words of a command line.
-pub fn words(options: &[(&str, &dyn ToString)]) -> Vec<String> {
-    let pairs = options.iter();
-    pairs
-        .flat_map(|(name, value)| [(*name).to_owned(), value.to_string()])
-        .collect()
 }
 
 /// Has a warm load client do its counted part, and returns the seconds it took.

@@ -1,6 +1,8 @@
 //! The servers of each scenario, as tables. A new protocol is a new table here
 //! and a load client that speaks it.
 
+use clap::ValueEnum;
+
 /// Where a server's program comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Program {
@@ -21,8 +23,11 @@ pub struct Server {
 
 /// Servers that do the same for the same client.
 pub struct Scenario {
-    /// A server's first line of interest, up to the address.
-    pub announcement: &'static str,
+    /// As the servers name it: a server is ready when it has said `listening`,
+    /// this, and its address.
+    pub protocol: &'static str,
+    /// The load client's command.
+    pub load: &'static [&'static str],
     pub servers: &'static [Server],
     /// The server that the others are divided by.
     pub baseline: &'static str,
@@ -45,7 +50,8 @@ const TOKIO: Server = Server {
 };
 
 pub const TCP: Scenario = Scenario {
-    announcement: "listening tcp ",
+    protocol: "tcp",
+    load: &[],
     servers: &[
         C,
         MIO,
@@ -59,10 +65,40 @@ pub const TCP: Scenario = Scenario {
     baseline: "c",
 };
 
+/// Each server has one socket, which all clients share.
+pub const UDP: Scenario = Scenario {
+    protocol: "udp",
+    load: &["udp"],
+    servers: &[
+        Server {
+            name: "c",
+            program: Program::C("epoll_udp"),
+            arguments: &["127.0.0.1:0"],
+        },
+        Server {
+            name: "mio",
+            program: Program::Peer("mio_udp"),
+            arguments: &["127.0.0.1:0"],
+        },
+        Server {
+            name: "tokio",
+            program: Program::Peer("tokio_udp"),
+            arguments: &["127.0.0.1:0"],
+        },
+        Server {
+            name: "switchboard",
+            program: Program::Ours,
+            arguments: &["--udp", "127.0.0.1:0"],
+        },
+    ],
+    baseline: "c",
+};
+
 /// Many silent connections: switchboard would close them, or refuse some, with
 /// the limits that it has by default.
 pub const TCP_IDLE: Scenario = Scenario {
-    announcement: "listening tcp ",
+    protocol: "tcp",
+    load: &["idle"],
     servers: &[
         C,
         MIO,
@@ -82,3 +118,19 @@ pub const TCP_IDLE: Scenario = Scenario {
     ],
     baseline: "c",
 };
+
+/// The scenarios whose messages are echoed.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl Protocol {
+    pub fn scenario(self) -> &'static Scenario {
+        match self {
+            Self::Tcp => &TCP,
+            Self::Udp => &UDP,
+        }
+    }
+}

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::run::{Bench, Common, Shape, is_present, run_counted};
-use super::scenario::{Server, TCP};
+use super::scenario::{Protocol, Server};
 use super::table::{Group, Table};
 use super::temporary::Folder;
 
@@ -27,6 +27,9 @@ pub struct Arguments {
     common: Common,
     #[command(flatten)]
     shape: Shape,
+    /// Whose echo is measured
+    #[arg(long, value_enum, default_value_t = Protocol::Tcp)]
+    protocol: Protocol,
     #[arg(long, default_value_t = 50_000)]
     messages: u64,
 }
@@ -81,7 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !is_present("strace") {
         return Ok(());
     }
-    let bench = Bench::prepare(&TCP, &arguments.common)?;
+    let bench = Bench::prepare(arguments.protocol.scenario(), &arguments.common)?;
     let folder = Folder::create()?;
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
@@ -106,7 +109,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ]);
     }
     println!(
-        "System calls of a TCP echo under strace: {}; {} messages",
+        "System calls of a {} echo under strace: {}; {} messages",
+        bench.scenario.protocol.to_uppercase(),
         arguments.shape.describe(),
         arguments.messages
     );

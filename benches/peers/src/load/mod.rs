@@ -3,21 +3,27 @@
 
 mod connection;
 mod pattern;
+mod tcp;
+mod udp;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use mio::{Events, Poll, Token};
 
-use connection::Connection;
+use connection::Tools;
 use pattern::Pattern;
+
+pub use connection::Connection;
+pub use tcp::Tcp;
+pub use udp::Udp;
 
 const EVENTS: usize = 1024;
 const BUFFER: usize = 64 * 1024;
-/// No echo at all for this long means that the server has lost a message.
-const STALLED: Duration = Duration::from_secs(30);
+/// More lost messages in one run than this, and it measures something else.
+const MOST_LOST: u64 = 10;
 
 /// How the connections are used.
 pub struct Shape {
@@ -30,6 +36,7 @@ pub struct Shape {
 struct Phase {
     unsent: u64,
     unanswered: u64,
+    lost: u64,
 }
 
 impl Phase {
@@ -41,26 +48,36 @@ impl Phase {
     }
 }
 
+/// What one run of [`Load::run`] came to.
+pub struct Run {
+    pub elapsed: Duration,
+    /// How many messages had to be sent again.
+    pub lost: u64,
+}
+
 /// Open connections with nothing in flight between runs.
-pub struct Load {
+pub struct Load<C> {
     poll: Poll,
     events: Events,
-    connections: Vec<Connection>,
-    pattern: Pattern,
-    buffer: Vec<u8>,
-    size: u64,
+    connections: Vec<C>,
+    tools: Tools,
     outstanding: u64,
 }
 
-impl Load {
+impl<C: Connection> Load<C> {
     pub fn connect(address: SocketAddr, shape: &Shape) -> anyhow::Result<Self> {
         ensure!(shape.connections > 0, "there must be a connection");
-        ensure!(shape.size > 0, "a message must have a byte");
+        ensure!(
+            C::SIZES.contains(&shape.size),
+            "a message must have from {} to {} bytes",
+            C::SIZES.start(),
+            C::SIZES.end()
+        );
         ensure!(shape.outstanding > 0, "a message must be outstanding");
         let poll = Poll::new()?;
         let connections = (0..shape.connections)
             .map(|index| {
-                Connection::open(address, poll.registry(), Token(index))
+                C::open(address, poll.registry(), Token(index))
                     .with_context(|| format!("cannot open connection {}", index + 1))
             })
             .collect::<anyhow::Result<_>>()?;
@@ -68,52 +85,71 @@ impl Load {
             poll,
             events: Events::with_capacity(EVENTS),
             connections,
-            pattern: Pattern::new(BUFFER.max(shape.outstanding * shape.size)),
-            buffer: vec![0; BUFFER],
-            size: shape.size as u64,
+            tools: Tools {
+                size: shape.size,
+                pattern: Pattern::new(BUFFER.max(shape.outstanding * shape.size)),
+                buffer: vec![0; BUFFER],
+            },
             outstanding: shape.outstanding as u64,
         })
     }
 
     /// Has exactly `messages` echoed, and returns when none is in flight.
-    pub fn run(&mut self, messages: u64) -> anyhow::Result<Duration> {
+    pub fn run(&mut self, messages: u64) -> anyhow::Result<Run> {
         let start = Instant::now();
         let mut phase = Phase {
             unsent: messages,
             unanswered: messages,
+            lost: 0,
         };
         for connection in &mut self.connections {
             let burst = phase.take(self.outstanding);
-            connection.send(burst * self.size, &self.pattern)?;
+            connection.send(burst, &mut self.tools)?;
         }
         while phase.unanswered > 0 {
             self.turn(&mut phase)?;
         }
-        Ok(start.elapsed())
+        Ok(Run {
+            elapsed: start.elapsed(),
+            lost: phase.lost,
+        })
     }
 
     fn turn(&mut self, phase: &mut Phase) -> anyhow::Result<()> {
-        match self.poll.poll(&mut self.events, Some(STALLED)) {
+        match self.poll.poll(&mut self.events, Some(C::SILENCE)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             other => other?,
         }
         if self.events.is_empty() {
-            bail!("no echo for {STALLED:?}; {} are missing", phase.unanswered);
+            return self.send_again(phase);
         }
         for event in &self.events {
             let Token(index) = event.token();
             let connection = &mut self.connections[index];
-            let before = connection.received() / self.size;
-            connection.receive(&mut self.buffer, &self.pattern)?;
-            let complete = connection.received() / self.size - before;
+            let complete = connection.receive(&mut self.tools)?;
             phase.unanswered = phase
                 .unanswered
                 .checked_sub(complete)
                 .context("more came back than was sent")?;
             // Also resumes a write that the socket cut short.
             let next = phase.take(complete);
-            connection.send(next * self.size, &self.pattern)?;
+            connection.send(next, &mut self.tools)?;
         }
+        Ok(())
+    }
+
+    /// Nothing comes back any more, but something is missing.
+    fn send_again(&mut self, phase: &mut Phase) -> anyhow::Result<()> {
+        let before = phase.lost;
+        for connection in &mut self.connections {
+            phase.lost += connection.send_again(&mut self.tools)?;
+        }
+        ensure!(
+            phase.lost > before && phase.lost <= MOST_LOST,
+            "no echo for {:?}; {} are missing",
+            C::SILENCE,
+            phase.unanswered
+        );
         Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! `compare tcp`: the servers' CPU time for each message of a TCP echo.
+//! `compare tcp` and `compare udp`: the servers' CPU time for each message of
+//! an echo.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::procfs;
 use super::run::{Bench, Common, SETTLE, Shape, run_counted};
-use super::scenario::{Server, TCP};
+use super::scenario::{Scenario, Server};
 use super::stats::Quartiles;
 use super::table::{Group, Table};
 
@@ -50,8 +51,8 @@ impl Sample {
     }
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let bench = Bench::prepare(&TCP, &arguments.common)?;
+pub fn run(scenario: &'static Scenario, arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = Bench::prepare(scenario, &arguments.common)?;
     let mut samples = Vec::new();
     let mut order = bench.servers.clone();
     for round in 1..=arguments.pairs {
@@ -66,7 +67,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         order.rotate_left(1);
     }
     if let Some(path) = &arguments.json {
-        write_json(path, arguments, &samples)?;
+        write_json(path, scenario, arguments, &samples)?;
     }
     print(&bench, arguments, &samples);
     Ok(())
@@ -96,9 +97,14 @@ fn measure(
     })
 }
 
-fn write_json(path: &Path, arguments: &Arguments, samples: &[Sample]) -> anyhow::Result<()> {
+fn write_json(
+    path: &Path,
+    scenario: &Scenario,
+    arguments: &Arguments,
+    samples: &[Sample],
+) -> anyhow::Result<()> {
     let document = serde_json::json!({
-        "scenario": "tcp",
+        "scenario": scenario.protocol,
         "connections": arguments.shape.connections,
         "size": arguments.shape.size,
         "outstanding": arguments.shape.outstanding,
@@ -112,7 +118,8 @@ fn write_json(path: &Path, arguments: &Arguments, samples: &[Sample]) -> anyhow:
 
 fn print(bench: &Bench, arguments: &Arguments, samples: &[Sample]) {
     println!(
-        "TCP echo: {}; {} rounds of {} messages",
+        "{} echo: {}; {} rounds of {} messages",
+        bench.scenario.protocol.to_uppercase(),
         arguments.shape.describe(),
         arguments.pairs,
         arguments.messages
