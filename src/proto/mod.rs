@@ -8,6 +8,7 @@ use std::fmt;
 
 pub mod length;
 pub mod line;
+pub mod proxy;
 pub mod raw;
 
 /// A framing: finds messages in bytes, and makes bytes of messages.

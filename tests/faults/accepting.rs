@@ -5,12 +5,13 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, Config, Exhaustion, Listen};
 
 use crate::alone::alone;
 use crate::support::{Event, Rig, client, reset};
-use crate::util::{assert_echoes, assert_rests, echo, turn_with};
+use crate::util::{assert_echoes, assert_rests, echo, turn_with, wait_until_acceptable};
 
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 const JUST_BEFORE: Duration = Duration::from_millis(99);
@@ -38,7 +39,7 @@ fn wait_for_trouble(rig: &mut Rig) {
 fn f04_descriptors_exhausted_is_tried_again_by_timer_only() {
     for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
         let (mut rig, mut established) = exhausted("127.0.0.1:0".into(), errno);
-        let _waiting = clients(rig.listening.local_addr, 5);
+        let _waiting = clients(rig.listening.local_addr.ip().unwrap(), 5);
         wait_for_trouble(&mut rig);
         let mut tries = rig.faults.count(Call::Accept);
         for _ in 0..10 {
@@ -59,7 +60,7 @@ fn f04_descriptors_exhausted_is_tried_again_by_timer_only() {
 #[test]
 fn f04_descriptors_exhausted_serves_all_who_waited_when_a_timer_finds_some() {
     let (mut rig, _established) = exhausted("127.0.0.1:0".into(), libc::EMFILE);
-    let mut waiting = clients(rig.listening.local_addr, 5);
+    let mut waiting = clients(rig.listening.local_addr.ip().unwrap(), 5);
     wait_for_trouble(&mut rig);
     rig.faults.clear(Call::Accept);
     assert_rests(&mut rig);
@@ -74,7 +75,7 @@ fn f04_descriptors_exhausted_serves_all_who_waited_when_a_timer_finds_some() {
 #[test]
 fn f04_descriptors_exhausted_serves_all_who_waited_when_a_connection_closes() {
     let (mut rig, established) = exhausted("127.0.0.1:0".into(), libc::EMFILE);
-    let mut waiting = clients(rig.listening.local_addr, 5);
+    let mut waiting = clients(rig.listening.local_addr.ip().unwrap(), 5);
     wait_for_trouble(&mut rig);
     rig.faults.clear(Call::Accept);
     reset(established);
@@ -89,7 +90,7 @@ fn f04_descriptors_exhausted_again_waits_again() {
     let (mut rig, mut established) = exhausted("127.0.0.1:0".into(), libc::EMFILE);
     for round in 0..3 {
         rig.faults.always(Call::Accept, Fault::Errno(libc::EMFILE));
-        let mut late = client(rig.listening.local_addr);
+        let mut late = client(rig.listening.local_addr.ip().unwrap());
         wait_for_trouble(&mut rig);
         assert_eq!(rig.world.opened().len(), 1 + round);
         rig.faults.clear(Call::Accept);
@@ -107,7 +108,7 @@ fn f04_descriptors_exhausted_again_waits_again() {
 fn f04_descriptors_exhausted_may_shed_those_who_come() {
     let listen = Listen::tcp("127.0.0.1:0").exhaustion(Exhaustion::Shed);
     let (mut rig, mut established) = exhausted(listen, libc::EMFILE);
-    for mut turned_away in clients(rig.listening.local_addr, 3) {
+    for mut turned_away in clients(rig.listening.local_addr.ip().unwrap(), 3) {
         assert_eq!(rig.read_to_end(&mut turned_away), b"");
     }
     assert_rests(&mut rig);
@@ -134,7 +135,7 @@ fn f07_one_failed_accept_does_not_keep_the_others_waiting() {
         let mut rig = Rig::new();
         rig.faults.next(Call::Accept, Fault::Errno(errno));
         rig.faults.next(Call::Accept, Fault::Errno(errno));
-        let _clients = clients(rig.listening.local_addr, 3);
+        let _clients = clients(rig.listening.local_addr.ip().unwrap(), 3);
         let turn = turn_with(&mut rig, "a failed accept", |turn| turn.accept_errors > 0);
         assert_eq!(turn.accept_errors, 2);
         assert!(turn.accepts > 0, "error {errno} ended the accepting");
@@ -147,7 +148,7 @@ fn f07_one_failed_accept_does_not_keep_the_others_waiting() {
 fn f08_clients_that_reset_before_they_are_accepted_harm_nobody() {
     let mut rig = Rig::new();
     rig.world.on_data = Some(Box::new(echo));
-    let address = rig.listening.local_addr;
+    let address = rig.listening.local_addr.ip().unwrap();
     let mut healthy = Vec::new();
     for _ in 0..10 {
         reset(client(address));
@@ -180,7 +181,7 @@ fn f16_a_storm_of_clients_is_accepted_a_budget_at_a_time() {
     let (mut established, id) = rig.connect();
     rig.settle();
     established.write_all(b"me too").unwrap();
-    let _storm = clients(rig.listening.local_addr, 40);
+    let _storm = clients(rig.listening.local_addr.ip().unwrap(), 40);
     while rig.world.opened().len() < 41 {
         let turn = turn_with(&mut rig, "an accept", |turn| turn.accepts > 0);
         assert!(turn.accepts <= 4, "{turn:?}");
@@ -199,15 +200,24 @@ fn f17_a_burst_of_clients_before_the_first_turn_fits_into_the_backlog() {
     alone(4096, || {
         let mut rig = Rig::new();
         rig.world.on_data = Some(Box::new(echo));
-        let address = rig.listening.local_addr;
-        let patience = Duration::from_millis(900);
-        let connect = |_| TcpStream::connect_timeout(&address, patience).expect("a place");
-        let mut burst: Vec<_> = (0..BURST).map(connect).collect();
+        let address = rig.listening.local_addr.ip().unwrap();
+        let mut burst: Vec<_> = (0..BURST).map(|_| connecting(address)).collect();
+        wait_until_acceptable(address, BURST);
         rig.until("all of them", |world| world.opened().len() == BURST);
-        let last = burst.last_mut().unwrap();
-        last.set_nonblocking(true).unwrap();
-        assert_echoes(&mut rig, last);
+        for client in &mut burst {
+            assert_echoes(&mut rig, client);
+        }
     });
+}
+
+/// A client that does not wait until the kernel has connected it.
+fn connecting(address: SocketAddr) -> TcpStream {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), None).unwrap();
+    if let Err(error) = socket.connect(&address.into()) {
+        assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "{error}");
+    }
+    socket.into()
 }
 
 #[test]
@@ -219,7 +229,7 @@ fn f35_a_connection_that_cannot_be_registered_is_dropped_and_gives_its_place_bac
         let mut rig = Rig::with(Config::default(), listen);
         rig.world.on_data = Some(Box::new(echo));
         rig.faults.next(Call::Register, Fault::Errno(errno));
-        let mut dropped = client(rig.listening.local_addr);
+        let mut dropped = client(rig.listening.local_addr.ip().unwrap());
         assert_eq!(rig.read_to_end(&mut dropped), b"");
         assert_eq!(rig.world.events, []);
         assert_eq!(rig.reactor.hub().count(rig.driver), 0);

@@ -62,21 +62,45 @@ pub(crate) fn has_closed(world: &World, id: ConnId) -> bool {
 /// Waits, without a turn, until the kernel has something to read for this many connections of a
 /// listener.
 pub(crate) fn wait_until_received(listener: SocketAddr, connections: usize) {
+    let received = |state: &str, bytes| usize::from(state != LISTEN && bytes > 0);
+    wait_until_queued(listener, connections, received);
+}
+
+/// Waits, without a turn, until the kernel has this many connections for a listener to accept.
+pub(crate) fn wait_until_acceptable(listener: SocketAddr, connections: usize) {
+    let acceptable = |state: &str, waiting| if state == LISTEN { waiting } else { 0 };
+    wait_until_queued(listener, connections, acceptable);
+}
+
+/// The state of a listener in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+
+/// Waits until `count`, of the state and the receive queue of each socket with the listener's port,
+/// adds up to this many connections.
+fn wait_until_queued(
+    listener: SocketAddr,
+    connections: usize,
+    count: impl Fn(&str, usize) -> usize,
+) {
     let port = format!(":{:04X}", listener.port());
-    let has_data = |line: &str| {
-        let mut words = line.split_whitespace();
-        let local = words.nth(1).is_some_and(|local| local.ends_with(&port));
-        let queues = words.nth(2).unwrap_or_default();
-        local && !queues.is_empty() && !queues.ends_with(":00000000")
+    let count_line = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().filter(|local| local.ends_with(&port))?;
+        let state = words.nth(1)?;
+        let (_, received) = words.next()?.split_once(':')?;
+        let received = usize::from_str_radix(received, 16).expect("hexadecimal");
+        Some(count(state, received))
     };
-    for _ in 0..10_000 {
+    let mut counted = 0;
+    for _ in 0..2_000 {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
-        if table.lines().filter(|line| has_data(line)).count() >= connections {
+        counted = table.lines().filter_map(count_line).sum();
+        if counted >= connections {
             return;
         }
         std::thread::yield_now();
     }
-    panic!("waited in vain for {connections} connections to have received something");
+    panic!("waited in vain for the queues of {connections} connections, found {counted}");
 }
 
 /// An address that no other test uses, in this process or another: a port that is given up there
