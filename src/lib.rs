@@ -83,11 +83,16 @@ pub mod proto;
 mod reactor;
 
 pub use id::{ConnId, ConnMap};
-pub use net::tcp;
+#[cfg(feature = "signals")]
+pub use net::signals;
+#[cfg(feature = "inherited")]
+pub use net::{Inherited, inherited};
+pub use net::{source, stdin, tcp, udp};
 pub use reactor::{
-    Adoptable, Clock, CloseReason, Config, Dial, Driver, DriverId, Exhaustion, Framer, Hub, Info,
-    Kind, Limits, Listen, Listening, Origin, Overflow, Owner, Protocol, Publish, Published,
-    Reactor, Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
+    Address, Adoptable, Bind, Bound, Clock, CloseReason, Config, Dial, Driver, DriverId,
+    Exhaustion, Framer, Full, Hub, Info, Interface, Kind, Limits, Listen, Listening, Origin,
+    Overflow, Owner, Peer, Protocol, Publish, Published, Reactor, Ready, Remote, RemoteError, Sent,
+    Slowest, Timeout, TimerId, Totals, Turn,
 };
 
 /// For tests: a script of faults for the system calls of a reactor.

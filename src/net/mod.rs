@@ -3,4 +3,15 @@
 //! A driver is the glue between a codec of [`proto`](crate::proto), which knows bytes, and the
 //! [`reactor`](crate::Reactor), which knows sockets.
 
+#[cfg(feature = "inherited")]
+mod inherited;
+#[cfg(feature = "signals")]
+pub mod signals;
+pub mod source;
+mod stdin;
 pub mod tcp;
+pub mod udp;
+
+#[cfg(feature = "inherited")]
+pub use inherited::{Inherited, inherited};
+pub use stdin::stdin;

@@ -4,15 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mio::net::TcpStream;
-
 use crate::id::ConnId;
 
 use super::driver::DriverId;
-use super::hub::{Entry, Hub};
+use super::entry::Entry;
+use super::hub::Hub;
 use super::listen::Exhaustion;
 use super::socket::{Flags, Socket};
 use super::sys::Stream;
+
+/// Failures in a row that pass for the misfortune of so many clients. After that it is the
+/// listener's own, and it waits before it tries again.
+const MOST_FAILURES: u32 = 64;
 
 /// What came of one try to accept.
 pub(super) enum Accepted {
@@ -36,38 +39,44 @@ impl Hub {
             self.hold_listener(id);
             return Accepted::Done;
         }
-        match self.sys.accept(&listener.socket) {
+        match self.sys.accept(&listener.acceptor) {
             Ok((stream, peer)) => self.take_in(id, stream, peer),
             Err(error) => self.accept_failed(id, &error),
         }
     }
 
-    fn take_in(&mut self, listener_id: ConnId, stream: TcpStream, peer: SocketAddr) -> Accepted {
+    fn take_in(
+        &mut self,
+        listener_id: ConnId,
+        stream: Stream,
+        peer: Option<SocketAddr>,
+    ) -> Accepted {
         let now = self.millis;
         let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) else {
             return Accepted::Done;
         };
+        listener.failures = 0;
         if !listener.admit(peer) {
             self.totals.refused += 1;
             if listener.may_warn(now) {
-                log::warn!("refusing {peer}: its address holds as many connections as it may");
+                log::warn!("refusing {peer:?}: its address holds as many connections as it may");
             }
             return Accepted::Skipped;
         }
         let (driver, limits) = (listener.driver, Rc::clone(&listener.limits));
-        let mut socket = Socket::new(Stream::Tcp(stream), Some(peer), driver, limits, now);
+        let mut socket = Socket::new(stream, peer, driver, limits, now);
         socket.listener = Some(listener_id);
-        match self.adopt(socket) {
+        match self.take_stream(socket) {
             Ok(id) => {
-                log::trace!("accept {id} from {peer}");
+                log::trace!("accept {id} from {peer:?}");
                 self.turn.accepts += 1;
                 Accepted::Opened(id, driver)
             }
             Err(error) => {
                 self.turn.accept_errors += 1;
-                log::error!("cannot register the connection from {peer}: {error}");
+                log::error!("cannot register the connection from {peer:?}: {error}");
                 if let Some(Entry::Listener(listener)) = self.slots.get_mut(listener_id) {
-                    listener.leave(Some(peer));
+                    listener.leave(peer);
                 }
                 Accepted::Skipped
             }
@@ -90,12 +99,13 @@ impl Hub {
         if listener.may_warn(now) {
             log::warn!("accepting on {}: {error}", listener.local_addr);
         }
-        if !exhausted {
+        listener.failures += 1;
+        if !exhausted && listener.failures < MOST_FAILURES {
             // One client's misfortune (ECONNABORTED, EPROTO, EPERM): others wait behind it, and no
             // edge will come for them.
             return Accepted::Skipped;
         }
-        if listener.exhaustion == Exhaustion::Shed && listener.shed() {
+        if exhausted && listener.exhaustion == Exhaustion::Shed && listener.shed() {
             self.totals.refused += 1;
             return Accepted::Skipped;
         }

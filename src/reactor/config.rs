@@ -39,6 +39,11 @@ pub struct Config {
     /// Jobs from other threads that may wait; beyond it [`Remote::post`](crate::Remote::post) says
     /// `Full`. Default 65,536.
     pub remote_capacity: usize,
+    /// Threads for [`Hub::spawn_blocking`](crate::Hub::spawn_blocking) and name resolution, started
+    /// when first needed. Default 4, as libuv.
+    pub blocking_threads: usize,
+    /// Blocking jobs that may wait for a thread. Default 1,024.
+    pub blocking_queue: usize,
     /// Events taken from the poller at a time. Default 1,024, as libuv and uSockets do.
     pub events: usize,
     /// How long a listener waits after the system ran out of descriptors or memory before it tries
@@ -69,6 +74,8 @@ impl Config {
             &mut self.write_budget,
             &mut self.accept_budget,
             &mut self.remote_budget,
+            &mut self.blocking_threads,
+            &mut self.blocking_queue,
             &mut self.events,
         ] {
             *budget = (*budget).max(1);
@@ -86,6 +93,8 @@ impl Default for Config {
             accept_budget: 256,
             remote_budget: 1_024,
             remote_capacity: 65_536,
+            blocking_threads: 4,
+            blocking_queue: 1_024,
             events: 1_024,
             retry_after: Duration::from_millis(100),
             slow_turn: Duration::from_millis(100),

@@ -1,18 +1,28 @@
 //! Outgoing connections: begun here, finished by the loop.
+//!
+//! A name is resolved on a thread of the pool. Its addresses, or those given, are tried in turn: the
+//! next one as soon as one fails, and also when one has not answered for a while, so that a dead
+//! address costs a quarter of a second and not the whole deadline (happy eyeballs, RFC 8305). The
+//! first that answers wins.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::id::ConnId;
 
+use super::address::{Target, context, resolve};
 use super::config::Limits;
-use super::driver::DriverId;
-use super::hub::{Due, Entry, Errand, Hub, token};
+use super::driver::{DriverId, Origin};
+use super::entry::Entry;
+use super::hub::{Due, Errand, Hub, token};
+use super::life::Life;
+use super::session::Datagrams;
 use super::socket::{Flags, Socket};
 use super::sys::Stream;
 use super::timers::TimerId;
@@ -20,6 +30,12 @@ use super::timers::TimerId;
 /// Patience with a dial that names none: enough for a few lost packets. Linux alone would try for
 /// over two minutes (`tcp_syn_retries` 6).
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an address may keep the next one waiting: RFC 8305, section 5.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// How long a full backlog is left alone. Linux does not announce when there is room.
+const BACKLOG_DELAY: Duration = Duration::from_millis(10);
 
 /// Whom to connect to, and what to know when it has come about or failed.
 ///
@@ -29,30 +45,72 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// use std::time::Duration;
 /// use switchboard::Dial;
 ///
-/// let dial = Dial::tcp([([127, 0, 0, 1], 7000).into()])
+/// let dial = Dial::tcp("localhost:7000")
 ///     .deadline(Duration::from_secs(2))
 ///     .ticket("the session that this is for");
+/// let by_address = Dial::tcp(([127, 0, 0, 1], 7000));
+/// let by_path = Dial::unix("/run/app.sock");
 /// ```
 pub struct Dial {
-    addresses: VecDeque<SocketAddr>,
+    way: Way,
+    target: Target,
+    local: Option<SocketAddr>,
     deadline: Duration,
     ticket: Option<Box<dyn Any>>,
     limits: Option<Limits>,
 }
 
+/// By what a connection is made.
+#[derive(Clone, Debug)]
+enum Way {
+    Tcp,
+    Udp,
+    Unix(PathBuf),
+}
+
+/// Whom to [dial](Dial::tcp): one address, several, or `HOST:PORT` to be resolved.
+#[derive(Clone, Debug)]
+pub struct Peer(Target);
+
 impl Dial {
-    /// Connects by TCP to the first of these addresses that answers, tried in turn.
-    pub fn tcp(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let addresses = addresses.into_iter().collect();
+    /// Connects by TCP to an address, to the first of several that answers, or to `HOST:PORT`. A
+    /// name is resolved on a thread of the pool, so that the loop does not wait for it.
+    pub fn tcp(peer: impl Into<Peer>) -> Self {
+        Self::by(Way::Tcp, peer.into().0)
+    }
+
+    /// Exchanges datagrams with one peer, by a socket that is connected to it: no other can send
+    /// to it, and it hears when nobody listens there. Nothing is sent by this; `on_open` follows
+    /// whether or not the peer exists.
+    pub fn udp(peer: impl Into<Peer>) -> Self {
+        Self::by(Way::Udp, peer.into().0)
+    }
+
+    /// Connects to a path of the Unix domain, or with `@name` in Linux's abstract namespace. While
+    /// the backlog there is full, it is tried again every 10 ms.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::by(Way::Unix(path.into()), Target::Ip(Vec::new()))
+    }
+
+    const fn by(way: Way, target: Target) -> Self {
         Self {
-            addresses,
+            way,
+            target,
+            local: None,
             deadline: DEADLINE,
             ticket: None,
             limits: None,
         }
     }
 
-    /// Gives up after this time, whatever the number of addresses. Default 10 s.
+    /// Connects from this address of ours; port 0 lets the system choose one.
+    pub fn local_addr(mut self, address: SocketAddr) -> Self {
+        self.local = Some(address);
+        self
+    }
+
+    /// Gives up after this time, whatever the number of addresses, resolution included. Default
+    /// 10 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -73,30 +131,78 @@ impl Dial {
     }
 }
 
-impl From<SocketAddr> for Dial {
-    fn from(address: SocketAddr) -> Self {
-        Self::tcp([address])
+impl<P: Into<Peer>> From<P> for Dial {
+    /// By TCP.
+    fn from(peer: P) -> Self {
+        Self::tcp(peer)
     }
 }
 
 impl fmt::Debug for Dial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dial")
-            .field("addresses", &self.addresses)
+            .field("way", &self.way)
+            .field("target", &self.target)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self(Target::Ip(vec![address]))
+    }
+}
+
+impl<I: Into<std::net::IpAddr>> From<(I, u16)> for Peer {
+    fn from(address: (I, u16)) -> Self {
+        SocketAddr::from(address).into()
+    }
+}
+
+impl<const N: usize> From<[SocketAddr; N]> for Peer {
+    fn from(addresses: [SocketAddr; N]) -> Self {
+        Self(Target::Ip(addresses.into()))
+    }
+}
+
+impl From<Vec<SocketAddr>> for Peer {
+    fn from(addresses: Vec<SocketAddr>) -> Self {
+        Self(Target::Ip(addresses))
+    }
+}
+
+impl From<&str> for Peer {
+    fn from(name: &str) -> Self {
+        name.to_owned().into()
+    }
+}
+
+impl From<String> for Peer {
+    fn from(name: String) -> Self {
+        Self(match name.parse() {
+            Ok(address) => Target::Ip(vec![address]),
+            Err(_) => Target::Name(name),
+        })
     }
 }
 
 /// A connection that is being made.
 pub(crate) struct Dialling {
-    /// `None` between two addresses, and when it has failed.
-    stream: Option<Stream>,
+    way: Way,
+    /// The name, while it is being resolved.
+    resolving: Option<String>,
+    /// Those not tried yet.
+    addresses: VecDeque<SocketAddr>,
+    /// Those that have yet to answer.
+    attempts: Vec<(Option<SocketAddr>, Stream)>,
+    /// When the next one is due.
+    next: Option<TimerId>,
+    /// Why the last one failed.
+    error: Option<io::Error>,
     pub(crate) flags: Flags,
     driver: DriverId,
     limits: Rc<Limits>,
-    address: Option<SocketAddr>,
-    /// Those not tried yet.
-    addresses: VecDeque<SocketAddr>,
+    local: Option<SocketAddr>,
     patience: Duration,
     deadline: Option<TimerId>,
     ticket: Option<Box<dyn Any>>,
@@ -113,104 +219,224 @@ pub(crate) struct Failure {
 impl Hub {
     /// Begins to connect, and gives the connection to `driver`: its `on_open` or `on_dial_failed`
     /// follows in a later turn, never at once. Closing the id before that cancels the dial.
-    ///
-    /// Names are not resolved here, since that would block the loop.
     pub fn connect(&mut self, dial: impl Into<Dial>, driver: DriverId) -> ConnId {
-        assert!(
-            usize::from(driver.0) < self.framers.len(),
-            "a driver of another reactor"
-        );
+        self.check_driver(driver);
         let dial = dial.into();
-        let id = self.slots.insert(Entry::Dial(Box::new(Dialling {
-            stream: None,
+        let deadline = self.later(dial.deadline);
+        let id = self.slots.vacant_id();
+        let (addresses, name) = match dial.target {
+            Target::Ip(addresses) => (addresses.into(), None),
+            Target::Name(name) => (VecDeque::new(), Some(name)),
+        };
+        self.slots.insert(Entry::Dial(Box::new(Dialling {
+            way: dial.way,
+            resolving: name.clone(),
+            addresses,
+            attempts: Vec::new(),
+            next: None,
+            error: None,
             flags: Flags::default(),
             driver,
             limits: Rc::new(dial.limits.unwrap_or(self.config.limits)),
-            address: None,
-            addresses: dial.addresses,
+            local: dial.local,
             patience: dial.deadline,
-            deadline: self.deadlines.insert(
-                self.later(dial.deadline),
-                (self.slots.vacant_id(), Due::Patience),
-            ),
+            deadline: self.deadlines.insert(deadline, (id, Due::Patience)),
             ticket: dial.ticket,
         })));
-        let none = || io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to");
-        self.dial_next(id, none);
+        match name {
+            Some(name) => self.dial_name(id, name),
+            None => self.dial_next(id),
+        }
         id
     }
 
-    /// Tries the next address, and fails with the last error if there is none.
-    fn dial_next(&mut self, id: ConnId, last: impl FnOnce() -> io::Error) {
-        let mut last: Box<dyn FnOnce() -> io::Error + '_> = Box::new(last);
+    /// Has a name resolved, and dials its addresses.
+    fn dial_name(&mut self, id: ConnId, name: String) {
+        let work = move || resolve(&name);
+        let then = move |hub: &mut Self, resolved: io::Result<Vec<SocketAddr>>| {
+            let Some(Entry::Dial(dialling)) = hub.slots.get_mut(id) else {
+                return;
+            };
+            dialling.resolving = None;
+            match resolved {
+                Ok(addresses) => {
+                    dialling.addresses = interleave(addresses);
+                    hub.dial_next(id);
+                }
+                Err(error) => hub.dial_failed(id, error),
+            }
+        };
+        if let Err(error) = self.spawn_blocking(work, then) {
+            self.dial_failed(id, context(&error, "cannot resolve the name"));
+        }
+    }
+
+    /// Tries the next address. Fails with the last error if there is none, and none to wait for.
+    fn dial_next(&mut self, id: ConnId) {
         loop {
             let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) else {
                 return;
             };
+            if dialling.flags.has(Flags::DEAD) {
+                return;
+            }
+            if let Some(next) = dialling.next.take() {
+                self.deadlines.cancel(next);
+            }
+            if let Way::Unix(path) = &dialling.way {
+                let path = path.clone();
+                return self.dial_path(id, path);
+            }
             let Some(address) = dialling.addresses.pop_front() else {
-                return self.dial_failed(id, last());
-            };
-            dialling.address = Some(address);
-            let begun = self.sys.connect(address).and_then(|stream| {
-                let mut stream = Stream::Tcp(stream);
-                self.sys.register(&self.registry, &mut stream, token(id))?;
-                Ok(stream)
-            });
-            match begun {
-                Ok(stream) => {
-                    log::trace!("connect {id} to {address}");
-                    dialling.stream = Some(stream);
-                    return;
+                if dialling.attempts.is_empty() {
+                    let error = dialling.error.take().unwrap_or_else(|| {
+                        io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")
+                    });
+                    self.dial_failed(id, error);
                 }
-                Err(error) => last = Box::new(move || error),
+                return;
+            };
+            let begun = match dialling.way {
+                Way::Udp => self.dial_datagrams(id, address),
+                _ => self.dial_address(id, address),
+            };
+            match begun {
+                Ok(()) => return,
+                Err(error) => self.attempt_failed(id, Some(address), &error),
             }
         }
     }
 
-    /// Looks how a dial stands after an event. True if the connection is made.
-    pub(super) fn dial_progress(&mut self, id: ConnId) -> bool {
+    fn dial_address(&mut self, id: ConnId, address: SocketAddr) -> io::Result<()> {
+        let later = self.later(ATTEMPT_DELAY);
         let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) else {
-            return false;
+            return Ok(());
         };
-        dialling.flags.clear(Flags::QUEUED);
-        let (Some(stream), Some(address)) = (&mut dialling.stream, dialling.address) else {
-            return false;
-        };
-        if let Some(error) = stream.take_error() {
-            stream.deregister(&self.registry);
-            dialling.stream = None;
-            self.dial_next(id, || error);
-            return false;
+        let mut stream = Stream::Tcp(self.sys.connect(address, dialling.local)?);
+        self.sys.register(&self.registry, &mut stream, token(id))?;
+        log::trace!("connect {id} to {address}");
+        dialling.attempts.push((Some(address), stream));
+        if !dialling.addresses.is_empty() {
+            dialling.next = self.deadlines.insert(later, (id, Due::Retry));
         }
-        // An event is a hint: without a peer the connection is not there yet.
-        if !stream.is_connected() {
-            return false;
-        }
-        let Some(stream) = dialling.stream.take() else {
-            return false;
+        Ok(())
+    }
+
+    /// A path answers at once, or its backlog is full.
+    fn dial_path(&mut self, id: ConnId, path: PathBuf) {
+        let later = self.later(BACKLOG_DELAY);
+        let connected = self.sys.connect_unix(&path).and_then(|stream| {
+            let mut stream = Stream::Unix(stream);
+            self.sys.register(&self.registry, &mut stream, token(id))?;
+            Ok(stream)
+        });
+        let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) else {
+            return;
         };
-        stream.set_nodelay();
-        let mut socket = Socket::new(
-            stream,
-            Some(address),
-            dialling.driver,
-            Rc::clone(&dialling.limits),
-            self.millis,
-        );
-        // What the events so far said of reading was not kept.
-        socket.flags.set(Flags::READABLE);
+        match connected {
+            Ok(stream) => {
+                log::trace!("connect {id} to {}", path.display());
+                dialling.attempts.push((None, stream));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                dialling.next = self.deadlines.insert(later, (id, Due::Retry));
+            }
+            Err(error) => {
+                let what = format!("cannot connect to unix {}", path.display());
+                self.dial_failed(id, context(&error, &what));
+            }
+        }
+    }
+
+    /// A datagram socket is connected as soon as it knows its peer.
+    fn dial_datagrams(&mut self, id: ConnId, address: SocketAddr) -> io::Result<()> {
+        let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) else {
+            return Ok(());
+        };
+        let mut socket = self.sys.connect_datagrams(address, dialling.local)?;
+        self.sys
+            .register_datagrams(&self.registry, &mut socket, id)?;
+        let (driver, ticket) = (dialling.driver, dialling.ticket.take());
+        let life = Life::new(Rc::clone(&dialling.limits), self.millis);
         if let Some(deadline) = dialling.deadline {
             self.deadlines.cancel(deadline);
         }
+        let datagrams = Datagrams::new(socket, Some(address), driver, life);
+        if let Some(entry) = self.slots.get_mut(id) {
+            *entry = Entry::Datagrams(Box::new(datagrams));
+        }
+        self.count_in(driver);
+        self.arm(id);
+        let origin = Origin::Dialled { ticket };
+        self.errands.push_back(Errand::Opened(id, origin));
+        Ok(())
+    }
+
+    fn attempt_failed(&mut self, id: ConnId, address: Option<SocketAddr>, error: &io::Error) {
+        if let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) {
+            let whom = dialling.whom(address);
+            dialling.error = Some(context(error, &format!("cannot connect to {whom}")));
+        }
+    }
+
+    /// Looks how a dial stands after an event: if a connection is made, for its `on_open`.
+    pub(super) fn dial_progress(&mut self, id: ConnId) -> Option<Origin> {
+        let Some(Entry::Dial(dialling)) = self.slots.get_mut(id) else {
+            return None;
+        };
+        let (mut made, mut failed) = (None, Vec::new());
+        for (address, mut stream) in std::mem::take(&mut dialling.attempts) {
+            if let Some(error) = stream.take_error() {
+                stream.deregister(&self.registry);
+                failed.push((address, error));
+            } else if made.is_some() {
+                stream.deregister(&self.registry);
+            } else if stream.is_connected() {
+                made = Some((address, stream));
+            } else {
+                // An event is a hint: without a peer the connection is not there yet.
+                dialling.attempts.push((address, stream));
+            }
+        }
+        let Some((address, stream)) = made else {
+            let any = !failed.is_empty();
+            for (address, error) in failed {
+                self.attempt_failed(id, address, &error);
+            }
+            if any {
+                self.dial_next(id);
+            }
+            return None;
+        };
+        for (_, stream) in &mut dialling.attempts {
+            stream.deregister(&self.registry);
+        }
+        stream.set_nodelay();
+        let limits = Rc::clone(&dialling.limits);
+        let mut socket = Socket::new(stream, address, dialling.driver, limits, self.millis);
+        // What the events so far said of reading was not kept.
+        socket.flags.set(Flags::READABLE);
+        for timer in [dialling.deadline, dialling.next].into_iter().flatten() {
+            self.deadlines.cancel(timer);
+        }
         let (driver, ticket) = (dialling.driver, dialling.ticket.take());
-        self.counts[usize::from(driver.0)] += 1;
-        self.streams += 1;
+        self.count_in(driver);
         if let Some(entry) = self.slots.get_mut(id) {
             *entry = Entry::Stream(socket);
         }
         self.arm(id);
-        self.ticket = ticket;
-        true
+        Some(Origin::Dialled { ticket })
+    }
+
+    /// An address has kept the next one waiting long enough, or a backlog may have room.
+    pub(super) fn dial_retry(&mut self, id: ConnId, timer: TimerId) {
+        match self.slots.get_mut(id) {
+            Some(Entry::Dial(dialling)) if dialling.next == Some(timer) => {
+                dialling.next = None;
+                self.dial_next(id);
+            }
+            _ => {}
+        }
     }
 
     /// The deadline of a dial has passed.
@@ -218,10 +444,12 @@ impl Hub {
         let Some(Entry::Dial(dialling)) = self.slots.get(id) else {
             return;
         };
-        let text = match dialling.address {
-            Some(address) => format!("no answer from {address} within {:?}", dialling.patience),
-            None => format!("no answer within {:?}", dialling.patience),
+        let whom = match (&dialling.resolving, dialling.attempts.last()) {
+            (Some(name), _) => format!("the resolver about `{}`", name.escape_debug()),
+            (None, Some((address, _))) => dialling.whom(*address),
+            (None, None) => dialling.whom(None),
         };
+        let text = format!("no answer from {whom} within {:?}", dialling.patience);
         self.dial_failed(id, io::Error::new(io::ErrorKind::TimedOut, text));
     }
 
@@ -234,11 +462,11 @@ impl Hub {
             return;
         }
         dialling.flags.set(Flags::DEAD);
-        if let Some(mut stream) = dialling.stream.take() {
+        for (_, mut stream) in std::mem::take(&mut dialling.attempts) {
             stream.deregister(&self.registry);
         }
-        if let Some(deadline) = dialling.deadline.take() {
-            self.deadlines.cancel(deadline);
+        for timer in [dialling.deadline, dialling.next].into_iter().flatten() {
+            self.deadlines.cancel(timer);
         }
         let (driver, ticket) = (dialling.driver, dialling.ticket.take());
         self.errands.push_back(Errand::DialFailed(Box::new(Failure {
@@ -250,10 +478,40 @@ impl Hub {
     }
 }
 
+impl Dialling {
+    /// Who is to answer, for an error.
+    fn whom(&self, address: Option<SocketAddr>) -> String {
+        match (&self.way, address) {
+            (Way::Unix(path), _) => format!("unix {}", path.display()),
+            (Way::Udp, Some(address)) => format!("udp {address}"),
+            (_, Some(address)) => format!("tcp {address}"),
+            (_, None) => "anybody".to_owned(),
+        }
+    }
+}
+
+/// Lets the families take turns, beginning with that of the first address: RFC 8305, section 4.
+fn interleave(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first = addresses.first().map(SocketAddr::is_ipv6);
+    let (same, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| Some(address.is_ipv6()) == first);
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    let mut turns = VecDeque::new();
+    loop {
+        let pair = [same.next(), other.next()];
+        if pair == [None, None] {
+            return turns;
+        }
+        turns.extend(pair.into_iter().flatten());
+    }
+}
+
 impl fmt::Debug for Dialling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialling")
-            .field("address", &self.address)
+            .field("way", &self.way)
+            .field("attempts", &self.attempts)
             .finish_non_exhaustive()
     }
 }
@@ -264,5 +522,31 @@ impl fmt::Debug for Failure {
             .field("id", &self.id)
             .field("error", &self.error)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let read = |text: &str| -> Vec<SocketAddr> {
+            let words = text.split(' ').filter(|word| !word.is_empty());
+            words
+                .map(|word| word.parse().expect("an address"))
+                .collect()
+        };
+        for (given, expected) in [
+            ("", ""),
+            ("1.1.1.1:1", "1.1.1.1:1"),
+            (
+                "[::1]:1 [::2]:1 1.1.1.1:1 2.2.2.2:1 3.3.3.3:1",
+                "[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 3.3.3.3:1",
+            ),
+            ("1.1.1.1:1 2.2.2.2:1 [::1]:1", "1.1.1.1:1 [::1]:1 2.2.2.2:1"),
+        ] {
+            assert_eq!(interleave(read(given)), read(expected));
+        }
     }
 }

@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::id::ConnId;
 
 use super::hub::Hub;
+use super::source::Ready;
 
 /// A protocol on the loop: what is done when something happens to one of its connections.
 ///
@@ -41,6 +43,40 @@ pub trait Driver<A> {
     fn on_eof(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, rest: &mut [u8]) {
         let _ = (app, rest);
         hub.close_for(id, CloseReason::Peer);
+    }
+
+    /// A datagram arrived, empty ones included. `id` is the session that is open with its sender;
+    /// or else the socket, and a driver that keeps sessions may
+    /// [open one](Hub::open_session).
+    fn on_datagram(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        id: ConnId,
+        from: SocketAddr,
+        data: &mut [u8],
+    ) {
+        let _ = (app, hub, id, from, data);
+    }
+
+    /// The network reported an error of a datagram socket or session: nobody listens there (ICMP,
+    /// told only to connected sockets), no route, not permitted. It is about a datagram, and not
+    /// the end of anything.
+    fn on_error(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, error: io::Error) {
+        let _ = (app, hub);
+        log::debug!("{id}: {error}");
+    }
+
+    /// A source taken in by [`Hub::watch`] is ready.
+    fn on_ready(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        id: ConnId,
+        source: &mut dyn Any,
+        ready: Ready,
+    ) {
+        let _ = (app, hub, id, source, ready);
     }
 
     /// The backlog of a connection that was told to be backlogged has fallen below its low mark.
@@ -139,8 +175,10 @@ pub enum Origin {
         /// The listener.
         listener: ConnId,
     },
-    /// [`Reactor::adopt`](crate::Reactor::adopt) took it in.
+    /// [`Hub::adopt`] took it in.
     Adopted,
+    /// [`Hub::bind`] made it: a datagram socket.
+    Bound,
     /// [`Hub::connect`] has reached its peer.
     Dialled {
         /// What the [`Dial`](crate::Dial) was given to carry.
@@ -151,6 +189,8 @@ pub enum Origin {
         /// That driver.
         from: DriverId,
     },
+    /// [`Hub::watch`] took it in.
+    Watched,
 }
 
 /// Which patience of a connection's [`Limits`](crate::Limits) has run out.
@@ -170,6 +210,8 @@ pub enum Timeout {
 pub enum CloseReason {
     /// [`Hub::abort`] was called.
     Aborted,
+    /// Its socket has as many sessions as it may, and another one was to be opened.
+    Evicted,
     /// The system reported an error other than a reset.
     Failed(io::ErrorKind),
     /// Another driver has it now. The connection lives on.
@@ -210,6 +252,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Aborted => f.write_str("aborted"),
+            Self::Evicted => f.write_str("closed to make room"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
             Self::HandedOver => f.write_str("handed over"),
             Self::Local => f.write_str("closed"),

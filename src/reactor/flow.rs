@@ -6,26 +6,37 @@ use std::time::Duration;
 use crate::id::ConnId;
 
 use super::driver::{CloseReason, DriverId};
-use super::hub::{Entry, Errand, Hub, Stopping};
+use super::entry::Entry;
+use super::hub::{Errand, Hub, Stopping};
 use super::socket::{Flags, Socket};
 
 /// Flow and end.
 impl Hub {
     /// Stops reading from a connection. Its peer is held back by TCP's own flow control.
+    /// What comes for a paused datagram socket is kept by the kernel, as far as its buffer reaches.
+    /// A session shares its socket and cannot be paused alone.
     pub fn pause(&mut self, id: ConnId) {
         if let Some(socket) = self.socket(id) {
             socket.flags.set(Flags::PAUSED);
+        } else if let Some(Entry::Datagrams(datagrams)) = self.slots.get_mut(id) {
+            datagrams.flags.set(Flags::PAUSED);
         }
     }
 
     /// Goes on reading. What was read before and not consumed comes first.
     pub fn resume(&mut self, id: ConnId) {
         let now = self.millis;
+        if let Some(Entry::Datagrams(datagrams)) = self.slots.get_mut(id) {
+            datagrams.flags.clear(Flags::PAUSED);
+            if datagrams.has_work() {
+                self.queue(id);
+            }
+        }
         let Some(socket) = self.socket(id) else {
             return;
         };
         if socket.flags.take(Flags::PAUSED) {
-            (socket.last_read, socket.last_active) = (now, now);
+            socket.life.heard(now);
             if socket.held.is_some() {
                 socket.flags.set(Flags::REDELIVER);
             }
@@ -46,7 +57,9 @@ impl Hub {
 
     /// Closes a connection: refuses further sends, sends what is queued, then FIN, and waits for
     /// the peer's FIN up to [`Limits::linger`](crate::Limits::linger), since closing with unread
-    /// data would reset the connection and cost the peer our last bytes. Closes a listener at once.
+    /// data would reset the connection and cost the peer our last bytes.
+    ///
+    /// Closes everything else at once: a listener, a dial, a datagram socket with its sessions.
     pub fn close(&mut self, id: ConnId) {
         self.close_for(id, CloseReason::Local);
     }
@@ -54,18 +67,15 @@ impl Hub {
     /// Closes a connection as [`close`](Self::close) does, and gives `on_close` another reason for
     /// it.
     pub fn close_for(&mut self, id: ConnId, reason: CloseReason) {
-        if let Some(Entry::Listener(_) | Entry::Dial(_)) = self.slots.get(id) {
-            return self.end(id, reason);
-        }
         let now = self.millis;
         let Some(socket) = self.socket(id) else {
-            return;
+            return self.end_other(id, reason);
         };
         socket.flags.set(Flags::CLOSING);
         socket.flags.clear(Flags::REDELIVER);
         socket.reason = reason;
         socket.held = None;
-        socket.last_active = now;
+        socket.life.last_active = now;
         self.arm(id);
         self.mark_dirty(id);
     }
@@ -78,10 +88,7 @@ impl Hub {
     /// Gives a connection to another driver, in the next turn. Bytes not consumed by then go to
     /// that driver, which begins unpaused and hears of the peer's end itself.
     pub fn hand_over(&mut self, id: ConnId, driver: DriverId) {
-        assert!(
-            usize::from(driver.0) < self.framers.len(),
-            "a driver of another reactor"
-        );
+        self.check_driver(driver);
         if let Some(socket) = self.socket(id) {
             socket.flags.set(Flags::MOVING);
             self.errands.push_back(Errand::HandOver(id, driver));
@@ -97,11 +104,11 @@ impl Hub {
     /// Lets a shutdown not wait for this connection, as libuv's `uv_unref` does: it serves the
     /// process itself, such as a pair of sockets that brings signals into the loop.
     pub fn unref(&mut self, id: ConnId) {
-        let Some(socket) = self.socket(id) else {
+        let Some(entry) = self.slots.get_mut(id) else {
             return;
         };
-        if !socket.flags.has(Flags::UNREF) {
-            socket.flags.set(Flags::UNREF);
+        if entry.driver().is_some() && !entry.flags().has(Flags::UNREF) {
+            entry.flags_mut().set(Flags::UNREF);
             self.streams -= 1;
         }
     }
@@ -128,28 +135,43 @@ impl Hub {
         self.stopping = Stopping::Announced(self.later(deadline));
     }
 
+    /// Ends what has no way of closing slowly.
+    fn end_other(&mut self, id: ConnId, reason: CloseReason) {
+        match self.slots.get(id) {
+            None | Some(Entry::Stream(_)) => {}
+            Some(Entry::Datagrams(_)) => {
+                self.flush_datagrams(id);
+                self.end(id, reason);
+            }
+            Some(_) => self.end(id, reason),
+        }
+    }
+
     /// Marks for reaping. The first reason given stays.
     pub(super) fn end(&mut self, id: ConnId, reason: CloseReason) {
-        match self.slots.get_mut(id) {
-            None => {}
-            Some(Entry::Dial(_)) => {
-                let cancelled =
-                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cancelled");
-                self.dial_failed(id, cancelled);
-            }
-            Some(Entry::Listener(listener)) if !listener.flags.has(Flags::DEAD) => {
-                listener.flags.set(Flags::DEAD);
-                self.dead.push_back(id);
-            }
-            Some(Entry::Stream(socket)) if !socket.flags.has(Flags::DEAD) => {
-                if !socket.flags.has(Flags::CLOSING) {
-                    socket.reason = reason;
-                }
-                socket.flags.set(Flags::DEAD);
-                self.dead.push_back(id);
-            }
-            Some(_) => {}
+        let Some(entry) = self.slots.get_mut(id) else {
+            return;
+        };
+        if entry.flags().has(Flags::DEAD) {
+            return;
         }
+        if let Entry::Dial(_) = entry {
+            let kind = std::io::ErrorKind::ConnectionAborted;
+            return self.dial_failed(id, std::io::Error::new(kind, "cancelled"));
+        }
+        let closing = entry.flags().has(Flags::CLOSING);
+        entry.flags_mut().set(Flags::DEAD);
+        if let Some(stated) = entry.reason_mut().filter(|_| !closing) {
+            *stated = reason;
+        }
+        // Sessions end before their socket.
+        if let Entry::Datagrams(datagrams) = entry {
+            for session in std::mem::take(&mut datagrams.sessions).into_values() {
+                self.end(session, reason);
+            }
+        }
+        self.forget_session(id);
+        self.dead.push_back(id);
     }
 
     /// Marks for reaping, and lets the closing be a reset.

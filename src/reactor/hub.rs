@@ -3,19 +3,22 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Registry, Token};
+use mio::{Registry, Token, Waker};
 
 use crate::id::{ConnId, ConnMap, Slots};
 
 use super::config::{Config, Limits};
-use super::dial::{Dialling, Failure};
-use super::driver::{DriverId, Framer};
-use super::listen::Listener;
+use super::dial::Failure;
+use super::driver::{DriverId, Framer, Origin};
+use super::entry::Entry;
+use super::life::Life;
 use super::outbox::Outbox;
+use super::pool::Pool;
 use super::report::{Slowest, Totals, Turn};
 use super::socket::{Flags, Socket};
 use super::sys::Sys;
@@ -67,14 +70,15 @@ pub struct Hub {
     /// The timers of each connection that has any, so that they end with it.
     timed: ConnMap<Vec<TimerId>>,
     pub(super) topics: Topics,
+    pub(super) pool: Pool,
     /// Empty outboxes for the next connections that send.
     #[expect(
         clippy::vec_box,
         reason = "a socket keeps its outbox behind one pointer"
     )]
     pub(super) spare: Vec<Box<Outbox>>,
-    /// The ticket of the dial that has just succeeded, on its way to `on_open`.
-    pub(super) ticket: Option<Box<dyn Any>>,
+    /// The session that was opened last in the present callback.
+    pub(super) opened_session: Option<ConnId>,
     /// Connections by driver.
     pub(super) counts: Vec<usize>,
     /// Connections that a shutdown waits for.
@@ -89,14 +93,6 @@ pub struct Hub {
     pub(super) now: Instant,
     /// `now` in whole milliseconds since `origin`.
     pub(super) millis: u64,
-}
-
-/// What lives in a slot. Nearly always a stream, which is why that one has no box around it.
-#[derive(Debug)]
-pub(crate) enum Entry {
-    Dial(Box<Dialling>),
-    Listener(Box<Listener>),
-    Stream(Socket),
 }
 
 /// Whose timer it is: who is called when it fires.
@@ -115,16 +111,17 @@ pub enum Owner {
 pub(crate) enum Due {
     /// A time-out of the connection may have passed.
     Patience,
-    /// A listener or a connection that ran into a shortage may try again.
+    /// What ran into a shortage may try again, and a dial its next address.
     Retry,
 }
 
 /// What waits for the next turn, because it means calling a driver.
 #[derive(Debug)]
 pub(crate) enum Errand {
-    Adopted(ConnId),
     DialFailed(Box<Failure>),
+    Failed(ConnId, std::io::Error),
     HandOver(ConnId, DriverId),
+    Opened(ConnId, Origin),
     Post(ConnId, Box<dyn Any>),
 }
 
@@ -154,7 +151,10 @@ pub enum Sent {
     /// Not taken: the connection is closed or closing.
     Closed,
     /// Not taken: the backlog is full, and [`Overflow::Drop`](crate::Overflow::Drop) is the policy.
+    /// Or a datagram that the system refused: `on_error` tells why.
     Dropped,
+    /// Not taken: no datagram can be that large.
+    TooLarge,
 }
 
 impl Sent {
@@ -193,8 +193,20 @@ pub struct Info {
 pub enum Protocol {
     /// TCP
     Tcp,
+    /// UDP
+    Udp,
     /// A stream socket of the Unix domain
     Unix,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Unix => "unix",
+        })
+    }
 }
 
 /// Time.
@@ -254,16 +266,9 @@ impl Hub {
 
 /// Looking.
 impl Hub {
-    /// True until the connection or listener is closed, whether by us or by the peer.
+    /// True until the connection, listener or whatever it names is closed, whether by us or by the peer.
     pub fn is_open(&self, id: ConnId) -> bool {
-        match self.slots.get(id) {
-            None => false,
-            Some(Entry::Dial(dialling)) => !dialling.flags.has(Flags::DEAD),
-            Some(Entry::Listener(listener)) => !listener.flags.has(Flags::DEAD),
-            Some(Entry::Stream(socket)) => {
-                !socket.flags.has(Flags::CLOSING) && !socket.flags.has(Flags::DEAD)
-            }
-        }
+        self.slots.get(id).is_some_and(Entry::is_open)
     }
 
     /// True while the connection is open, not paused and not backlogged: what a driver asks after
@@ -275,44 +280,63 @@ impl Hub {
 
     /// Addresses, traffic and age of a connection. Still known in `on_close`, for the last time.
     pub fn info(&self, id: ConnId) -> Option<Info> {
-        let Entry::Stream(socket) = self.slots.get(id)? else {
-            return None;
-        };
-        Some(Info {
-            protocol: socket.stream.protocol(),
-            local_addr: socket.stream.local_addr(),
-            peer_addr: socket.peer,
-            driver: socket.driver,
-            bytes_read: socket.bytes_read,
-            bytes_written: socket.bytes_written,
-            age: Duration::from_millis(self.millis - socket.opened),
-        })
-    }
-
-    /// The descriptor of a connection, for socket options that are not offered here. Reading,
-    /// writing or registering it behind the reactor's back breaks the connection.
-    pub fn descriptor(&self, id: ConnId) -> Option<BorrowedFd<'_>> {
-        let Entry::Stream(socket) = self.slots.get(id)? else {
-            return None;
-        };
-        Some(socket.stream.as_fd())
-    }
-
-    /// Bytes that wait to be sent to a connection.
-    pub fn backlog(&self, id: ConnId) -> usize {
-        match self.slots.get(id) {
-            Some(Entry::Stream(socket)) => socket.backlog(),
-            _ => 0,
+        let age = |life: &Life| Duration::from_millis(self.millis - life.opened);
+        match self.slots.get(id)? {
+            Entry::Stream(socket) => Some(Info {
+                protocol: socket.stream.protocol(),
+                local_addr: socket.stream.local_addr(),
+                peer_addr: socket.peer,
+                driver: socket.driver,
+                bytes_read: socket.bytes_read,
+                bytes_written: socket.bytes_written,
+                age: age(&socket.life),
+            }),
+            Entry::Datagrams(datagrams) => Some(Info {
+                protocol: Protocol::Udp,
+                local_addr: datagrams.local_addr,
+                peer_addr: datagrams.peer,
+                driver: datagrams.driver,
+                bytes_read: datagrams.bytes_read,
+                bytes_written: datagrams.bytes_written,
+                age: age(&datagrams.life),
+            }),
+            Entry::Session(session) => Some(Info {
+                protocol: Protocol::Udp,
+                local_addr: self.info(session.socket).and_then(|info| info.local_addr),
+                peer_addr: Some(session.peer),
+                driver: session.driver,
+                bytes_read: session.bytes_read,
+                bytes_written: session.bytes_written,
+                age: age(&session.life),
+            }),
+            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
         }
     }
 
-    /// The connections of a driver. The list is a copy: it stays as it is while they come and go.
+    /// The descriptor of a connection or datagram socket, for socket options that are not offered
+    /// here. Reading, writing or registering it behind the reactor's back breaks the connection.
+    pub fn descriptor(&self, id: ConnId) -> Option<BorrowedFd<'_>> {
+        match self.slots.get(id)? {
+            Entry::Stream(socket) => Some(socket.stream.as_fd()),
+            Entry::Datagrams(datagrams) => Some(datagrams.socket.as_fd()),
+            Entry::Session(session) => self.descriptor(session.socket),
+            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
+        }
+    }
+
+    /// Bytes that wait to be sent to a connection. A session has its socket's.
+    pub fn backlog(&self, id: ConnId) -> usize {
+        match self.slots.get(id) {
+            Some(Entry::Stream(socket)) => socket.backlog(),
+            _ => self.unsent(id),
+        }
+    }
+
+    /// The connections of a driver, its datagram sockets, sessions and sources included. The list is a copy: it stays as it is while they come and go.
     pub fn ids(&self, driver: DriverId) -> Vec<ConnId> {
-        let of_driver =
-            |entry: &Entry| matches!(entry, Entry::Stream(socket) if socket.driver == driver);
         self.slots
             .iter()
-            .filter(|(_, entry)| of_driver(entry))
+            .filter(|(_, entry)| entry.driver() == Some(driver))
             .map(|(id, _)| id)
             .collect()
     }
@@ -334,16 +358,14 @@ impl Hub {
 
     /// The limits of a connection.
     pub fn limits(&self, id: ConnId) -> Option<Limits> {
-        let Entry::Stream(socket) = self.slots.get(id)? else {
-            return None;
-        };
-        Some(*socket.limits)
+        Some(*self.slots.get(id)?.life()?.limits)
     }
 
     /// Gives one connection limits of its own. Time-outs count from what happened last, as ever.
     pub fn set_limits(&mut self, id: ConnId, limits: Limits) {
-        if let Some(socket) = self.socket(id) {
-            socket.limits = Rc::new(limits);
+        let entry = self.slots.get_mut(id).filter(|entry| entry.is_open());
+        if let Some(life) = entry.and_then(Entry::life_mut) {
+            life.limits = Rc::new(limits);
             self.arm(id);
         }
     }
@@ -351,11 +373,12 @@ impl Hub {
 
 /// What the loop does with it.
 impl Hub {
-    pub(super) fn new(registry: Registry, config: Config) -> Self {
+    pub(super) fn new(registry: Registry, config: Config, waker: Arc<Waker>) -> Self {
         let now = config.clock.now();
         Self {
             registry,
             sys: Sys::new(config.faults.clone()),
+            pool: Pool::new(waker, config.blocking_threads, config.blocking_queue),
             timed_turns: u32::from(config.time_callbacks),
             config,
             slots: Slots::new(),
@@ -375,7 +398,7 @@ impl Hub {
             timed: ConnMap::new(),
             topics: Topics::default(),
             spare: Vec::new(),
-            ticket: None,
+            opened_session: None,
             counts: Vec::new(),
             streams: 0,
             callback: "",
@@ -435,7 +458,7 @@ impl Hub {
 
     /// Speaks up when a turn has kept everybody waiting, and has the next ones looked at more
     /// closely.
-    pub(super) fn watch(&mut self, turn: &Turn) {
+    pub(super) fn warn_if_slow(&mut self, turn: &Turn) {
         if !self.config.time_callbacks {
             self.timed_turns = self.timed_turns.saturating_sub(1);
         }
@@ -457,52 +480,78 @@ impl Hub {
     }
 
     /// Takes a new stream in: slot, registration, time-outs.
-    pub(super) fn adopt(&mut self, mut socket: Socket) -> std::io::Result<ConnId> {
+    pub(super) fn take_stream(&mut self, mut socket: Socket) -> std::io::Result<ConnId> {
         let id = self.slots.vacant_id();
         self.sys
             .register(&self.registry, &mut socket.stream, token(id))?;
         log::trace!("register {id}");
-        self.counts[usize::from(socket.driver.0)] += 1;
-        self.streams += 1;
-        let inserted = self.slots.insert(Entry::Stream(socket));
-        debug_assert_eq!(inserted, id);
+        let driver = socket.driver;
+        self.insert(Entry::Stream(socket), driver);
         self.arm(id);
         Ok(id)
     }
 
+    /// Gives something of a driver's a slot: the one of `vacant_id`.
+    pub(super) fn insert(&mut self, entry: Entry, driver: DriverId) -> ConnId {
+        self.count_in(driver);
+        self.slots.insert(entry)
+    }
+
+    pub(super) fn count_in(&mut self, driver: DriverId) {
+        self.counts[usize::from(driver.0)] += 1;
+        self.streams += 1;
+    }
+
+    pub(super) fn check_driver(&self, driver: DriverId) {
+        assert!(
+            usize::from(driver.0) < self.framers.len(),
+            "a driver of another reactor"
+        );
+    }
+
     /// Frees a slot and all that hangs on it, after `on_close`.
     pub(super) fn release(&mut self, id: ConnId) {
-        match self.slots.remove(id) {
-            None | Some(Entry::Dial(_)) => {}
-            Some(Entry::Listener(mut listener)) => {
-                if let Err(error) = self.registry.deregister(&mut listener.socket) {
+        let Some(mut entry) = self.slots.remove(id) else {
+            return;
+        };
+        if let Some(driver) = entry.driver() {
+            self.counts[usize::from(driver.0)] -= 1;
+            self.streams -= usize::from(!entry.flags().has(Flags::UNREF));
+            if let Some(deadline) = entry.life().and_then(|life| life.deadline) {
+                self.deadlines.cancel(deadline);
+            }
+            for timer in self.timed.remove(id).unwrap_or_default() {
+                self.timers.cancel(timer);
+            }
+            self.topics.remove(id);
+        }
+        match &mut entry {
+            Entry::Dial(_) | Entry::Session(_) => return,
+            Entry::Datagrams(datagrams) => {
+                if let Err(error) = self.registry.deregister(&mut datagrams.socket) {
+                    log::debug!("deregister: {error}");
+                }
+            }
+            Entry::Listener(listener) => {
+                if let Err(error) = self.registry.deregister(listener.acceptor.source()) {
                     log::debug!("deregister: {error}");
                 }
                 self.held_listeners.retain(|held| *held != id);
             }
-            Some(Entry::Stream(mut socket)) => {
+            Entry::Stream(socket) => {
                 log::trace!("close {id}: {}", socket.reason);
                 socket.stream.deregister(&self.registry);
-                self.counts[usize::from(socket.driver.0)] -= 1;
-                self.streams -= usize::from(!socket.flags.has(Flags::UNREF));
-                if let Some(deadline) = socket.deadline {
-                    self.deadlines.cancel(deadline);
-                }
-                for timer in self.timed.remove(id).unwrap_or_default() {
-                    self.timers.cancel(timer);
-                }
-                self.topics.remove(id);
-                if let Some(Entry::Listener(listener)) =
-                    socket.listener.and_then(|id| self.slots.get_mut(id))
-                {
+                let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
+                if let Some(Entry::Listener(listener)) = listener {
                     listener.leave(socket.peer);
                 }
-                drop(socket);
-                // A descriptor and a place are free: whoever waited for one may try.
-                for held in std::mem::take(&mut self.held_listeners) {
-                    self.queue(held);
-                }
             }
+            Entry::Watched(watched) => watched.deregister(&self.registry),
+        }
+        drop(entry);
+        // A descriptor and a place are free: whoever waited for one may try.
+        for held in std::mem::take(&mut self.held_listeners) {
+            self.queue(held);
         }
     }
 
@@ -528,11 +577,8 @@ impl Hub {
     /// Puts an id into the ready queue, once.
     #[inline]
     pub(super) fn queue(&mut self, id: ConnId) {
-        let flags = match self.slots.get_mut(id) {
-            Some(Entry::Stream(socket)) => &mut socket.flags,
-            Some(Entry::Listener(listener)) => &mut listener.flags,
-            Some(Entry::Dial(dialling)) => &mut dialling.flags,
-            None => return,
+        let Some(flags) = self.slots.get_mut(id).map(Entry::flags_mut) else {
+            return;
         };
         if !flags.has(Flags::QUEUED) {
             flags.set(Flags::QUEUED);
@@ -552,18 +598,23 @@ impl Hub {
 
     /// Sets the one timer behind a connection's time-outs to the next of them.
     pub(super) fn arm(&mut self, id: ConnId) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+        let now = self.millis;
+        let Some(entry) = self.slots.get_mut(id) else {
             return;
         };
-        if let Some(old) = socket.deadline.take() {
+        let next = entry.next_deadline(now);
+        let Some(life) = entry.life_mut() else {
+            return;
+        };
+        if let Some(old) = life.deadline.take() {
             self.deadlines.cancel(old);
         }
-        if let Some(at) = socket.next_deadline(self.millis) {
+        if let Some(at) = next {
             let at = self
                 .origin
                 .checked_add(Duration::from_millis(at))
                 .unwrap_or(self.now + FAR);
-            socket.deadline = self.deadlines.insert(at, (id, Due::Patience));
+            life.deadline = self.deadlines.insert(at, (id, Due::Patience));
         }
     }
 

@@ -1,21 +1,21 @@
-//! Where to listen, with every option of a listening socket; and the accepting of connections.
+//! Where to listen, with every option of a listening socket.
 
-use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::rc::Rc;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::TcpListener;
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::id::ConnId;
 
+use super::address::{Address, Target, context};
 use super::config::Limits;
-use super::driver::DriverId;
-use super::socket::Flags;
+use super::options::Options;
+use super::sys::Acceptor;
+use super::unix::{self, SocketFile};
 
 /// An address to listen on, and how.
 ///
@@ -39,17 +39,13 @@ use super::socket::Flags;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Listen {
-    address: Address,
+    place: Place,
     backlog: i32,
-    reuse_address: bool,
-    reuse_port: bool,
+    options: Options,
     nodelay: bool,
     keepalive: Option<TcpKeepalive>,
-    receive_buffer: Option<usize>,
-    send_buffer: Option<usize>,
-    only_v6: Option<bool>,
     user_timeout: Option<Duration>,
-    bind_device: Option<String>,
+    mode: Option<u32>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_per_source: Option<usize>,
     pub(crate) exhaustion: Exhaustion,
@@ -57,9 +53,11 @@ pub struct Listen {
 }
 
 #[derive(Clone, Debug)]
-enum Address {
-    Socket(SocketAddr),
-    Name(String),
+enum Place {
+    Tcp(Target),
+    Unix(PathBuf),
+    ReadyTcp(Arc<std::net::TcpListener>),
+    ReadyUnix(Arc<UnixListener>),
 }
 
 /// What a listener does when the system has no descriptor left for the next connection.
@@ -76,12 +74,12 @@ pub enum Exhaustion {
 }
 
 /// A listener that accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listening {
     /// Names the listener; closing it stops the listening and leaves its connections alone.
     pub id: ConnId,
     /// The address, with the port that the system chose where 0 was asked for.
-    pub local_addr: SocketAddr,
+    pub local_addr: Address,
 }
 
 impl Listen {
@@ -89,31 +87,30 @@ impl Listen {
     /// for all interfaces by IPv4. A name is resolved when listening begins, and the first of its
     /// addresses that can be bound is taken.
     pub fn tcp(address: impl Into<String>) -> Self {
-        let text = address.into();
-        let address = match (text.parse(), text.strip_prefix(':').map(str::parse)) {
-            (Ok(address), _) => Address::Socket(address),
-            (_, Some(Ok(port))) => Address::Socket((Ipv4Addr::UNSPECIFIED, port).into()),
-            _ => Address::Name(text),
-        };
-        Self::at(address)
+        Self::at(Place::Tcp(Target::read(address.into())))
     }
 
-    fn at(address: Address) -> Self {
+    /// Listens at a path of the Unix domain, or with `@name` in Linux's abstract namespace.
+    ///
+    /// The file at the path is removed when the listener closes. One that is there already is
+    /// removed if it is a socket at which nobody listens any more, as a crash leaves it behind;
+    /// anything else in the way is an error.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::at(Place::Unix(path.into()))
+    }
+
+    const fn at(place: Place) -> Self {
         Self {
-            address,
+            place,
             backlog: 1024,
-            reuse_address: true,
-            reuse_port: false,
+            options: Options::new(true),
             nodelay: true,
             keepalive: None,
-            receive_buffer: None,
-            send_buffer: None,
-            only_v6: None,
             user_timeout: None,
-            bind_device: None,
+            mode: None,
             max_connections: None,
             max_per_source: None,
-            exhaustion: Exhaustion::default(),
+            exhaustion: Exhaustion::Hold,
             limits: None,
         }
     }
@@ -129,13 +126,13 @@ impl Listen {
     /// `SO_REUSEADDR`: a restarted server may bind while old connections linger in TIME_WAIT.
     /// Default on.
     pub fn reuse_address(mut self, on: bool) -> Self {
-        self.reuse_address = on;
+        self.options.reuse_address = on;
         self
     }
 
     /// `SO_REUSEPORT`: several processes may listen on one port and share its clients. Default off.
     pub fn reuse_port(mut self, on: bool) -> Self {
-        self.reuse_port = on;
+        self.options.reuse_port = on;
         self
     }
 
@@ -162,19 +159,19 @@ impl Listen {
 
     /// `SO_RCVBUF` in bytes. The default leaves the size to the kernel, which adapts it.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
-        self.receive_buffer = Some(bytes);
+        self.options.receive_buffer = Some(bytes);
         self
     }
 
     /// `SO_SNDBUF` in bytes. The default leaves the size to the kernel, which adapts it.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
-        self.send_buffer = Some(bytes);
+        self.options.send_buffer = Some(bytes);
         self
     }
 
     /// `IPV6_V6ONLY`: whether `[::]` takes IPv4 clients too. The default is the system's.
     pub fn only_v6(mut self, on: bool) -> Self {
-        self.only_v6 = Some(on);
+        self.options.only_v6 = Some(on);
         self
     }
 
@@ -189,7 +186,7 @@ impl Listen {
     /// `SO_BINDTODEVICE`: serves only what arrives through this interface. Linux only; elsewhere
     /// listening fails.
     pub fn bind_device(mut self, interface: impl Into<String>) -> Self {
-        self.bind_device = Some(interface.into());
+        self.options.bind_device = Some(interface.into());
         self
     }
 
@@ -221,16 +218,45 @@ impl Listen {
         self
     }
 
-    /// Creates, sets up and binds the socket, and listens.
-    pub(crate) fn open(&self) -> io::Result<TcpListener> {
-        let addresses = match &self.address {
-            Address::Socket(address) => vec![*address],
-            Address::Name(name) => resolve(name)?,
-        };
+    /// The mode bits of a path's file, such as `0o660`: who may connect, as Linux has it. Default:
+    /// those that the process's umask leaves.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Creates, sets up and binds the socket, and listens. With the file that goes with it.
+    pub(crate) fn open(&self) -> io::Result<(Acceptor, Option<SocketFile>)> {
+        match &self.place {
+            Place::Tcp(target) => Ok((self.open_tcp(target)?, None)),
+            Place::Unix(path) => self.open_unix(path).map_err(|error| {
+                context(&error, &format!("cannot listen on unix {}", path.display()))
+            }),
+            Place::ReadyTcp(listener) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                Ok((
+                    Acceptor::Tcp(mio::net::TcpListener::from_std(listener)),
+                    None,
+                ))
+            }
+            Place::ReadyUnix(listener) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                Ok((
+                    Acceptor::Unix(mio::net::UnixListener::from_std(listener)),
+                    None,
+                ))
+            }
+        }
+    }
+
+    fn open_tcp(&self, target: &Target) -> io::Result<Acceptor> {
         let mut last = None;
-        for address in addresses {
+        let addresses = target.resolve();
+        for address in addresses.map_err(|error| context(&error, "cannot listen on tcp"))? {
             match self.bind(address) {
-                Ok(listener) => return Ok(listener),
+                Ok(acceptor) => return Ok(acceptor),
                 Err(error) => {
                     last = Some(context(&error, &format!("cannot listen on tcp {address}")));
                 }
@@ -239,42 +265,40 @@ impl Listen {
         Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
     }
 
-    fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
+    fn bind(&self, address: SocketAddr) -> io::Result<Acceptor> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         log::trace!("socket {address}");
-        socket.set_nonblocking(true)?;
-        socket.set_reuse_address(self.reuse_address)?;
+        self.options.apply(&socket, address.is_ipv6())?;
         socket.set_tcp_nodelay(self.nodelay)?;
-        if self.reuse_port {
-            socket.set_reuse_port(true)?;
-        }
         if let Some(keepalive) = &self.keepalive {
             socket.set_tcp_keepalive(keepalive)?;
         }
-        if let Some(bytes) = self.receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        if let Some(bytes) = self.send_buffer {
-            socket.set_send_buffer_size(bytes)?;
-        }
-        if let (Some(only_v6), true) = (self.only_v6, address.is_ipv6()) {
-            socket.set_only_v6(only_v6)?;
-        }
         if let Some(patience) = self.user_timeout {
             set_user_timeout(&socket, patience)?;
-        }
-        if let Some(interface) = &self.bind_device {
-            bind_device(&socket, interface)?;
         }
         socket.bind(&address.into())?;
         log::trace!("bind {address}");
         socket.listen(self.backlog)?;
         log::trace!("listen {address}, backlog {}", self.backlog);
-        Ok(TcpListener::from_std(socket.into()))
+        Ok(Acceptor::Tcp(mio::net::TcpListener::from_std(
+            socket.into(),
+        )))
+    }
+
+    fn open_unix(&self, path: &Path) -> io::Result<(Acceptor, Option<SocketFile>)> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let options = Options {
+            reuse_address: false,
+            ..self.options.clone()
+        };
+        options.apply(&socket, false)?;
+        let file = unix::bind(&socket, path, self.mode)?;
+        log::trace!("bind {}", path.display());
+        socket.listen(self.backlog)?;
+        log::trace!("listen {}, backlog {}", path.display(), self.backlog);
+        let listener = mio::net::UnixListener::from_std(socket.into());
+        Ok((Acceptor::Unix(listener), file))
     }
 }
 
@@ -292,146 +316,23 @@ impl From<String> for Listen {
 
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
-        Self::at(Address::Socket(address))
+        Self::at(Place::Tcp(Target::Ip(vec![address])))
     }
 }
 
-/// A listening socket in the reactor.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
-    pub(crate) flags: Flags,
-    pub(crate) driver: DriverId,
-    pub(crate) limits: Rc<Limits>,
-    pub(crate) local_addr: SocketAddr,
-    pub(crate) exhaustion: Exhaustion,
-    /// The descriptor in reserve, with `Exhaustion::Shed`.
-    pub(crate) reserve: Option<File>,
-    max_connections: usize,
-    max_per_source: Option<usize>,
-    /// Connections open.
-    open: usize,
-    /// Connections open by source; kept only when there is a limit. The standard hash is keyed.
-    sources: HashMap<IpAddr, usize>,
-    /// When trouble was last logged, in milliseconds of the reactor's life.
-    warned: Option<u64>,
-}
-
-impl Listener {
-    pub(crate) fn new(
-        socket: TcpListener,
-        listen: &Listen,
-        driver: DriverId,
-        limits: Rc<Limits>,
-    ) -> io::Result<Self> {
-        let reserve = match listen.exhaustion {
-            Exhaustion::Hold => None,
-            Exhaustion::Shed => Some(open_reserve()?),
-        };
-        Ok(Self {
-            local_addr: socket.local_addr()?,
-            socket,
-            flags: Flags::default(),
-            driver,
-            limits,
-            exhaustion: listen.exhaustion,
-            reserve,
-            max_connections: listen.max_connections.unwrap_or(usize::MAX),
-            max_per_source: listen.max_per_source,
-            open: 0,
-            sources: HashMap::new(),
-            warned: None,
-        })
-    }
-
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.socket, token, Interest::READABLE)
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        self.open >= self.max_connections
-    }
-
-    /// Counts a connection in. False if its source holds its share already.
-    pub(crate) fn admit(&mut self, peer: SocketAddr) -> bool {
-        if let Some(most) = self.max_per_source {
-            let count = self.sources.entry(source(peer)).or_insert(0);
-            if *count >= most {
-                if *count == 0 {
-                    self.sources.remove(&source(peer));
-                }
-                return false;
-            }
-            *count += 1;
-        }
-        self.open += 1;
-        true
-    }
-
-    /// Counts a connection out.
-    pub(crate) fn leave(&mut self, peer: Option<SocketAddr>) {
-        self.open -= 1;
-        if let (Some(peer), true) = (peer, self.max_per_source.is_some()) {
-            let source = source(peer);
-            if let Some(count) = self.sources.get_mut(&source) {
-                *count -= 1;
-                if *count == 0 {
-                    self.sources.remove(&source);
-                }
-            }
-        }
-    }
-
-    /// Accepts by the descriptor in reserve and closes at once. False if there was nobody, or no
-    /// reserve.
-    pub(crate) fn shed(&mut self) -> bool {
-        if self.reserve.take().is_none() {
-            return false;
-        }
-        let shed = self.socket.accept().is_ok();
-        self.reserve = open_reserve().ok();
-        shed
-    }
-
-    /// True at most once a second, so that trouble does not flood the log.
-    pub(crate) fn may_warn(&mut self, now: u64) -> bool {
-        let may = self.warned.is_none_or(|warned| now >= warned + 1_000);
-        if may {
-            self.warned = Some(now);
-        }
-        may
+/// A listener that exists already: inherited, or set up in some other way. Options of the socket
+/// are left as they are.
+impl From<std::net::TcpListener> for Listen {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self::at(Place::ReadyTcp(Arc::new(listener)))
     }
 }
 
-/// What counts as one source. Each IPv6 host commands the 2^64 addresses of its network.
-fn source(peer: SocketAddr) -> IpAddr {
-    match peer.ip().to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
+/// As for TCP. Its path is not removed when it closes.
+impl From<UnixListener> for Listen {
+    fn from(listener: UnixListener) -> Self {
+        Self::at(Place::ReadyUnix(Arc::new(listener)))
     }
-}
-
-fn open_reserve() -> io::Result<File> {
-    File::open("/dev/null")
-}
-
-fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
-    let addresses = name.to_socket_addrs().map_err(|error| {
-        let hint = "expected HOST:PORT, such as 127.0.0.1:7000 or [::1]:7000";
-        context(
-            &error,
-            &format!("cannot listen on `{}` ({hint})", name.escape_debug()),
-        )
-    })?;
-    Ok(addresses.collect())
-}
-
-/// The same kind of error, saying what was tried.
-fn context(error: &io::Error, what: &str) -> io::Error {
-    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 #[cfg(target_os = "linux")]
@@ -444,18 +345,5 @@ fn set_user_timeout(_: &Socket, _: Duration) -> io::Result<()> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "no TCP_USER_TIMEOUT on this system",
-    ))
-}
-
-#[cfg(target_os = "linux")]
-fn bind_device(socket: &Socket, interface: &str) -> io::Result<()> {
-    socket.bind_device(Some(interface.as_bytes()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind_device(_: &Socket, _: &str) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "no SO_BINDTODEVICE on this system",
     ))
 }

@@ -18,29 +18,40 @@
 //! of the [`Hub`].
 
 mod accept;
+mod address;
+mod adopt;
+mod bind;
 mod clock;
 mod config;
+mod datagram;
 mod dial;
 mod driver;
+mod entry;
 mod flow;
 mod hub;
+mod life;
 mod listen;
+mod listener;
+mod options;
 mod outbox;
+mod pool;
 mod publish;
 mod receive;
 mod remote;
 mod report;
 mod send;
 mod serve;
+mod session;
 mod socket;
+mod source;
 mod sys;
 mod timers;
 mod topics;
+mod unix;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,22 +59,25 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::id::ConnId;
 
+pub use address::Address;
+pub use bind::{Bind, Bound, Full, Interface};
 pub use clock::Clock;
 pub use config::{Config, Limits, Overflow};
-pub use dial::Dial;
+pub use dial::{Dial, Peer};
 pub use driver::{CloseReason, Driver, DriverId, Framer, Kind, Origin, Timeout};
 pub use hub::{Hub, Info, Owner, Protocol, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
 pub use publish::{Publish, Published};
 pub use remote::{Remote, RemoteError};
 pub use report::{Slowest, Totals, Turn};
+pub use source::Ready;
 pub use sys::{Adoptable, Call, Fault, Faults};
 pub use timers::TimerId;
 
-use hub::{Entry, Errand, Stopping, token};
-use listen::Listener;
+use entry::Entry;
+use hub::Stopping;
 use remote::{Inbox, Job};
-use socket::{Flags, Socket};
+use socket::Flags;
 
 /// Batches of events taken in one turn: libuv's number, 49,152 connections with the default batch.
 const MOST_POLLS: usize = 48;
@@ -132,18 +146,18 @@ impl<A> Reactor<A> {
     pub fn new(config: Config) -> io::Result<Self> {
         let config = config.at_least_one();
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         Ok(Self {
             events: Events::with_capacity(config.events),
             buffer: vec![0; config.read_buffer],
             drivers: Vec::new(),
-            inbox: Inbox::new(waker, config.remote_capacity),
+            inbox: Inbox::new(Arc::clone(&waker), config.remote_capacity),
             jobs: VecDeque::new(),
             more_remote: false,
             woken: false,
             on_timer: None,
             ended: Instant::now(),
-            hub: Hub::new(poll.registry().try_clone()?, config),
+            hub: Hub::new(poll.registry().try_clone()?, config, waker),
             poll,
         })
     }
@@ -155,47 +169,32 @@ impl<A> Reactor<A> {
         id
     }
 
-    /// Listens, and gives the connections to a driver.
+    /// Listens, and gives the connections to a driver: [`Hub::listen`].
     ///
     /// # Errors
     ///
     /// When the address is none, is in use, or an option is refused. The error says which address
     /// and why.
     pub fn listen(&mut self, listen: impl Into<Listen>, driver: DriverId) -> io::Result<Listening> {
-        let listen = listen.into();
-        assert!(
-            usize::from(driver.0) < self.drivers.len(),
-            "a driver of another reactor"
-        );
-        let limits = Rc::new(listen.limits.unwrap_or(self.hub.config.limits));
-        let mut listener = Listener::new(listen.open()?, &listen, driver, limits)?;
-        let id = self.hub.slots.vacant_id();
-        listener.register(&self.hub.registry, token(id))?;
-        let local_addr = listener.local_addr;
-        self.hub.slots.insert(Entry::Listener(Box::new(listener)));
-        log::info!("listening tcp {local_addr}");
-        Ok(Listening { id, local_addr })
+        self.hub().listen(listen, driver)
     }
 
-    /// Takes in a stream that exists already: one end of a pair, or what a parent process left us.
-    /// The driver's `on_open` follows in the next turn, with [`Origin::Adopted`].
+    /// Receives datagrams, and gives them to a driver: [`Hub::bind`].
+    ///
+    /// # Errors
+    ///
+    /// When the address is none, is in use, or an option is refused.
+    pub fn bind(&mut self, bind: impl Into<Bind>, driver: DriverId) -> io::Result<Bound> {
+        self.hub().bind(bind, driver)
+    }
+
+    /// Takes in a stream that exists already: [`Hub::adopt`].
     ///
     /// # Errors
     ///
     /// When the poller refuses it.
     pub fn adopt(&mut self, stream: impl Into<Adoptable>, driver: DriverId) -> io::Result<ConnId> {
-        assert!(
-            usize::from(driver.0) < self.drivers.len(),
-            "a driver of another reactor"
-        );
-        let (stream, peer) = stream.into().open()?;
-        self.hub.take_time(Instant::now());
-        let limits = Rc::new(self.hub.config.limits);
-        let mut socket = Socket::new(stream, peer, driver, limits, self.hub.millis);
-        socket.flags.set(Flags::UNOPENED);
-        let id = self.hub.adopt(socket)?;
-        self.hub.errands.push_back(Errand::Adopted(id));
-        Ok(id)
+        self.hub().adopt(stream, driver)
     }
 
     /// The hub, to set timers, subscribe and look around between turns. Its time is that of this
@@ -247,6 +246,7 @@ impl<A> Reactor<A> {
         self.run_shutdown(app);
         self.run_errands(app);
         if self.woken || self.more_remote {
+            self.run_results();
             self.run_remote(app);
         }
         // Those that spend their budget go to the back of the queue, and are served again in the
@@ -324,14 +324,14 @@ impl<A> Reactor<A> {
                 self.hub.turn.stale += 1;
                 continue;
             };
-            let (flags, work) = match entry {
-                Entry::Stream(socket) => {
-                    let work = socket.mark(event);
-                    (&mut socket.flags, work)
-                }
-                Entry::Listener(listener) => (&mut listener.flags, true),
-                Entry::Dial(dialling) => (&mut dialling.flags, true),
+            let work = match entry {
+                Entry::Stream(socket) => socket.mark(event),
+                Entry::Datagrams(datagrams) => datagrams.mark(event),
+                Entry::Watched(watched) => watched.mark(event),
+                Entry::Dial(_) | Entry::Listener(_) => true,
+                Entry::Session(_) => false,
             };
+            let flags = entry.flags_mut();
             if work && !flags.has(Flags::QUEUED) {
                 flags.set(Flags::QUEUED);
                 self.hub.ready.push_back(id);
@@ -347,7 +347,7 @@ impl<A> Reactor<A> {
         self.ended = now;
         self.woken = false;
         self.hub.totals.add(&turn);
-        self.hub.watch(&turn);
+        self.hub.warn_if_slow(&turn);
         turn
     }
 }

@@ -66,7 +66,7 @@ impl Hub {
         let mut framed: Vec<(DriverId, Bytes)> = Vec::new();
         let members = self.topics.members(topic).to_vec();
         for id in members.into_iter().filter(|id| Some(*id) != except) {
-            let Some(driver) = self.socket(id).map(|socket| socket.driver) else {
+            let Some(driver) = self.open_driver(id) else {
                 published.missed += 1;
                 continue;
             };

@@ -9,7 +9,8 @@ use std::io;
 use crate::id::ConnId;
 
 use super::driver::CloseReason;
-use super::hub::{Entry, Hub};
+use super::entry::Entry;
+use super::hub::Hub;
 use super::socket::{Flags, Received};
 
 /// What there is for the driver after one look at a connection.
@@ -40,7 +41,7 @@ impl Hub {
         let most = (*budget).min(buffer.len());
         let received = socket.receive(&self.sys, &mut buffer[..most]);
         if let Received::Bytes(read) = received {
-            (socket.last_read, socket.last_active) = (self.millis, self.millis);
+            socket.life.heard(self.millis);
             self.turn.bytes_read += read as u64;
             *budget -= read;
             log::trace!("read {id}: {read} bytes");
@@ -130,7 +131,7 @@ impl Hub {
         let Received::Bytes(read) = received else {
             return self.received_nothing(id, received, held);
         };
-        (socket.last_read, socket.last_active) = (self.millis, self.millis);
+        socket.life.heard(self.millis);
         self.turn.bytes_read += read as u64;
         *budget -= read;
         if front == held.len() {

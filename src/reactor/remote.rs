@@ -49,7 +49,7 @@ pub enum RemoteError {
 
 pub(crate) struct Inbox<A> {
     queue: Mutex<Queue<A>>,
-    waker: Waker,
+    waker: Arc<Waker>,
     capacity: usize,
 }
 
@@ -93,7 +93,7 @@ impl<A> Remote<A> {
 }
 
 impl<A> Inbox<A> {
-    pub(crate) fn new(waker: Waker, capacity: usize) -> Arc<Self> {
+    pub(crate) fn new(waker: Arc<Waker>, capacity: usize) -> Arc<Self> {
         let queue = Queue {
             jobs: VecDeque::new(),
             awake: false,

@@ -10,11 +10,11 @@ pub struct Turn {
     pub events: usize,
     /// Events, timers and posts whose connection no longer existed.
     pub stale: usize,
-    /// Calls of `recv`.
+    /// Calls of `recv` and `recvfrom`.
     pub reads: usize,
-    /// Calls of `send`, plain and gathered.
+    /// Calls of `send`, plain and gathered, and of `sendto`.
     pub writes: usize,
-    /// Connections accepted.
+    /// Connections accepted and sessions opened.
     pub accepts: usize,
     /// Calls of `accept` that failed with anything but "would block".
     pub accept_errors: usize,
@@ -54,16 +54,21 @@ pub struct Slowest {
 pub struct Totals {
     /// Turns of the loop.
     pub turns: u64,
-    /// Connections accepted.
+    /// Connections accepted and sessions opened.
     pub accepts: u64,
-    /// Connections refused because their source address held its share already.
+    /// Connections refused because their source address held its share already, and sessions
+    /// refused because their socket had as many as it may.
     pub refused: u64,
     /// Calls of `accept` that failed with anything but "would block".
     pub accept_errors: u64,
     /// Connections closed.
     pub closes: u64,
-    /// Messages dropped at a full outbox.
+    /// Messages dropped at a full outbox, and datagrams that could not be sent.
     pub dropped: u64,
+    /// Sessions closed to make room for others.
+    pub evicted: u64,
+    /// Datagrams received that were larger than their socket takes.
+    pub oversize: u64,
     /// Callbacks that panicked.
     pub panics: u64,
     /// Events, timers and posts whose connection no longer existed.

@@ -9,7 +9,8 @@ use crate::id::ConnId;
 
 use super::config::Overflow;
 use super::driver::CloseReason;
-use super::hub::{Entry, Hub, Sent};
+use super::entry::Entry;
+use super::hub::{Hub, Sent};
 use super::outbox::Outbox;
 use super::socket::Flags;
 
@@ -23,7 +24,8 @@ const SPARE_OUTBOXES: usize = 64;
 
 /// Sending: bytes, for the driver that owns the connection.
 impl Hub {
-    /// Queues a copy of all of `data`. It leaves when the callback has returned.
+    /// Queues a copy of all of `data`. It leaves when the callback has returned; as a datagram, to
+    /// the peer of a session or connected socket, at once.
     pub fn send(&mut self, id: ConnId, data: &[u8]) -> Sent {
         self.enqueue(id, |outbox| outbox.push(data))
     }
@@ -74,12 +76,12 @@ impl Hub {
     #[inline]
     fn enqueue(&mut self, id: ConnId, push: impl FnOnce(&mut Outbox)) -> Sent {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return Sent::Closed;
+            return self.send_as_datagram(id, push);
         };
         if socket.flags.has(Flags::SENDS_REFUSED) {
             return Sent::Closed;
         }
-        if socket.backlog() >= socket.limits.max_backlog {
+        if socket.backlog() >= socket.life.limits.max_backlog {
             return self.overflow(id);
         }
         let outbox = socket
@@ -95,7 +97,7 @@ impl Hub {
             socket.flags.set(Flags::DIRTY);
             self.dirty.push_back(id);
         }
-        if backlog > socket.limits.high_water.min(FLUSH_AT) {
+        if backlog > socket.life.limits.high_water.min(FLUSH_AT) {
             self.press(id)
         } else {
             Sent::Accepted
@@ -108,7 +110,7 @@ impl Hub {
         self.flush_now(id);
         match self.socket(id) {
             None => Sent::Closed,
-            Some(socket) if socket.backlog() > socket.limits.high_water => {
+            Some(socket) if socket.backlog() > socket.life.limits.high_water => {
                 socket.flags.set(Flags::BACKLOGGED);
                 Sent::Backlogged
             }
@@ -119,7 +121,7 @@ impl Hub {
     /// A message meets a full backlog.
     #[cold]
     fn overflow(&mut self, id: ConnId) -> Sent {
-        match self.socket(id).map(|socket| socket.limits.overflow) {
+        match self.socket(id).map(|socket| socket.life.limits.overflow) {
             None => Sent::Closed,
             Some(Overflow::Drop) => {
                 self.totals.dropped += 1;
@@ -152,12 +154,12 @@ impl Hub {
             self.turn.writes += calls;
             self.turn.bytes_written += written as u64;
             if written > 0 {
-                socket.last_active = self.millis;
+                socket.life.last_active = self.millis;
             }
             let backlog = socket.backlog();
-            if backlog <= socket.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
+            if backlog <= socket.life.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
                 socket.flags.set(Flags::DRAINED);
-                socket.last_read = self.millis;
+                socket.life.last_read = self.millis;
                 if socket.held.is_some() {
                     socket.flags.set(Flags::REDELIVER);
                 }
@@ -197,11 +199,11 @@ impl Hub {
             log::trace!("shutdown {id}");
             socket.stream.shutdown_write();
             socket.flags.set(Flags::SHUT);
-            socket.last_active = self.millis;
+            socket.life.last_active = self.millis;
         }
         // With its FIN the peer has told that it will not send, so closing cannot cost it our last
         // bytes.
-        let ended = socket.flags.has(Flags::EOF) || socket.limits.linger.is_zero();
+        let ended = socket.flags.has(Flags::EOF) || socket.life.limits.linger.is_zero();
         if socket.flags.has(Flags::CLOSING) && ended {
             let reason = socket.reason;
             self.end(id, reason);

@@ -10,29 +10,27 @@ use crate::id::ConnId;
 
 use super::Reactor;
 use super::accept::Accepted;
+use super::bind::MAX_DATAGRAM;
+use super::datagram::Datagram;
 use super::dial::Failure;
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
-use super::hub::{Due, Entry, Errand, Hub, Owner, Stopping};
+use super::entry::Entry;
+use super::hub::{Due, Errand, Hub, Owner, Stopping};
 use super::receive::Input;
 use super::socket::Flags;
+use super::source::Ready;
 use super::timers::TimerId;
 
 impl<A> Reactor<A> {
     /// Serves one id of the ready queue.
     pub(super) fn serve(&mut self, app: &mut A, id: ConnId) {
-        match self.hub.slots.get_mut(id) {
-            None => self.hub.turn.stale += 1,
-            Some(Entry::Listener(listener)) => {
-                listener.flags.clear(Flags::QUEUED);
-                self.accept(app, id);
-            }
-            Some(Entry::Dial(_)) => {
-                if self.hub.dial_progress(id) {
-                    self.open_dialled(app, id);
-                }
-            }
-            Some(Entry::Stream(socket)) => {
-                socket.flags.clear(Flags::QUEUED);
+        let Some(entry) = self.hub.slots.get_mut(id) else {
+            self.hub.turn.stale += 1;
+            return;
+        };
+        entry.flags_mut().clear(Flags::QUEUED);
+        match entry {
+            Entry::Stream(socket) => {
                 let (driver, output) = (socket.driver, socket.outbox.is_some());
                 self.hub.serving = Some(id);
                 if output || socket.flags.has(Flags::DRAINED) {
@@ -42,6 +40,21 @@ impl<A> Reactor<A> {
                 self.hub.serving = None;
                 self.hub.flush_now(id);
             }
+            Entry::Datagrams(datagrams) => {
+                if !datagrams.unsent.is_empty() || datagrams.flags.has(Flags::DRAINED) {
+                    self.drain_datagrams(app, id);
+                }
+                self.read_datagrams(app, id);
+            }
+            Entry::Listener(_) => self.accept(app, id),
+            Entry::Dial(_) => {
+                if let Some(origin) = self.hub.dial_progress(id) {
+                    self.open(app, id, origin);
+                    self.hub.queue(id);
+                }
+            }
+            Entry::Watched(_) => self.lend_source(app, id),
+            Entry::Session(_) => {}
         }
     }
 
@@ -102,11 +115,78 @@ impl<A> Reactor<A> {
         }
     }
 
-    /// Runs what waited for this turn: hand-overs and posts.
+    /// Sends the datagrams that wait, and tells who was waiting for that.
+    fn drain_datagrams(&mut self, app: &mut A, socket: ConnId) {
+        self.hub.flush_datagrams(socket);
+        for id in self.hub.take_drained_datagrams(socket) {
+            if let Some(driver) = self.hub.open_driver(id) {
+                self.call(id, driver, "on_drain", |driver, hub, _| {
+                    driver.on_drain(app, hub, id);
+                });
+            }
+        }
+    }
+
+    /// Receives within the budget, and gives each datagram to the driver.
+    fn read_datagrams(&mut self, app: &mut A, socket: ConnId) {
+        // Any smaller, and the kernel would cut a datagram without a word.
+        if self.buffer.len() < MAX_DATAGRAM {
+            self.buffer.resize(MAX_DATAGRAM, 0);
+        }
+        let mut budget = self.hub.config.read_budget;
+        while budget > 0 {
+            match self
+                .hub
+                .receive_datagram(socket, &mut self.buffer, &mut budget)
+            {
+                Datagram::Arrived {
+                    id,
+                    driver,
+                    from,
+                    length,
+                } => {
+                    self.hub.opened_session = None;
+                    self.call(id, driver, "on_datagram", |driver, hub, buffer| {
+                        driver.on_datagram(app, hub, id, from, &mut buffer[..length]);
+                    });
+                }
+                Datagram::Failed(driver, error) => {
+                    self.call(socket, driver, "on_error", |driver, hub, _| {
+                        driver.on_error(app, hub, socket, error);
+                    });
+                }
+                Datagram::Skipped => {}
+                Datagram::Nothing => return,
+            }
+        }
+        self.hub.queue(socket);
+    }
+
+    /// Lends a source that is ready to its driver.
+    fn lend_source(&mut self, app: &mut A, id: ConnId) {
+        let Some(Entry::Watched(watched)) = self.hub.slots.get_mut(id) else {
+            return;
+        };
+        if watched.flags.has(Flags::DEAD) || watched.flags.has(Flags::UNOPENED) {
+            return;
+        }
+        let (driver, ready) = (watched.driver, std::mem::take(&mut watched.ready));
+        let Some(mut source) = watched.source.take() else {
+            return;
+        };
+        self.call(id, driver, "on_ready", |driver, hub, _| {
+            driver.on_ready(app, hub, id, source.as_any(), ready);
+        });
+        if let Some(Entry::Watched(watched)) = self.hub.slots.get_mut(id) {
+            watched.source = Some(source);
+        }
+    }
+
+    /// Runs what waited for this turn: openings, hand-overs, posts and bad news.
     pub(super) fn run_errands(&mut self, app: &mut A) {
         for _ in 0..self.hub.errands.len() {
             match self.hub.errands.pop_front() {
-                Some(Errand::Adopted(id)) => self.open_adopted(app, id),
+                Some(Errand::Opened(id, origin)) => self.open(app, id, origin),
                 Some(Errand::DialFailed(failure)) => {
                     let Failure {
                         id,
@@ -118,6 +198,13 @@ impl<A> Reactor<A> {
                     self.call_driver(driver, "on_dial_failed", |driver, hub| {
                         driver.on_dial_failed(app, hub, id, ticket, error);
                     });
+                }
+                Some(Errand::Failed(id, error)) => {
+                    if let Some(driver) = self.hub.take_failed(id) {
+                        self.call(id, driver, "on_error", |driver, hub, _| {
+                            driver.on_error(app, hub, id, error);
+                        });
+                    }
                 }
                 Some(Errand::HandOver(id, to)) => self.hand_over(app, id, to),
                 Some(Errand::Post(id, message)) => {
@@ -135,24 +222,14 @@ impl<A> Reactor<A> {
         }
     }
 
-    fn open_dialled(&mut self, app: &mut A, id: ConnId) {
-        let ticket = self.hub.ticket.take();
+    /// Tells the driver of something new, after which it may be served.
+    fn open(&mut self, app: &mut A, id: ConnId, origin: Origin) {
         let Some(driver) = self.hub.open_driver(id) else {
             return;
         };
+        self.hub.may_serve(id);
         self.call(id, driver, "on_open", |driver, hub, _| {
-            driver.on_open(app, hub, id, Origin::Dialled { ticket });
-        });
-        self.hub.queue(id);
-    }
-
-    fn open_adopted(&mut self, app: &mut A, id: ConnId) {
-        let Some(driver) = self.hub.open_driver(id) else {
-            return;
-        };
-        self.hub.moved(id);
-        self.call(id, driver, "on_open", |driver, hub, _| {
-            driver.on_open(app, hub, id, Origin::Adopted);
+            driver.on_open(app, hub, id, origin);
         });
     }
 
@@ -168,7 +245,17 @@ impl<A> Reactor<A> {
         self.call(id, to, "on_open", |driver, hub, _| {
             driver.on_open(app, hub, id, Origin::HandedOver { from });
         });
-        self.hub.moved(id);
+        self.hub.may_serve(id);
+    }
+
+    /// Takes up the results of blocking jobs.
+    pub(super) fn run_results(&mut self) {
+        for then in self.hub.pool.ended() {
+            if !guarded(&mut self.hub, "the sequel of a blocking job", then) {
+                log::error!("the sequel of a blocking job panicked");
+            }
+            self.hub.lap();
+        }
     }
 
     /// Runs at most a budget of the jobs that other threads have sent.
@@ -217,7 +304,7 @@ impl<A> Reactor<A> {
         for (timer, (id, due)) in patience {
             match due {
                 Due::Patience => self.time_out(app, id, timer),
-                Due::Retry => self.hub.retry(id),
+                Due::Retry => self.hub.retry(id, timer),
             }
             self.hub.lap();
         }
@@ -244,24 +331,29 @@ impl<A> Reactor<A> {
     /// Looks whether a connection's patience is over.
     fn time_out(&mut self, app: &mut A, id: ConnId, timer: TimerId) {
         let now = self.hub.millis;
-        if let Some(Entry::Dial(_)) = self.hub.slots.get(id) {
+        let Some(entry) = self.hub.slots.get_mut(id) else {
+            return;
+        };
+        if let Entry::Dial(_) = entry {
             return self.hub.dial_timed_out(id);
         }
-        let Some(Entry::Stream(socket)) = self.hub.slots.get_mut(id) else {
+        let (flags, driver) = (entry.flags(), entry.driver());
+        let (Some(life), Some(driver)) = (entry.life_mut(), driver) else {
             return;
         };
         // Armed anew, or dead, by what another one of this turn has done.
-        if socket.deadline != Some(timer) || socket.flags.has(Flags::DEAD) {
+        if life.deadline != Some(timer) || flags.has(Flags::DEAD) {
             return;
         }
-        socket.deadline = None;
-        let driver = socket.driver;
-        if socket.flags.has(Flags::CLOSING) {
-            if socket.next_deadline(now).is_some_and(|at| at <= now) {
-                let reason = socket.reason;
+        life.deadline = None;
+        if flags.has(Flags::CLOSING) {
+            if life.lingered() <= now {
+                let reason = entry
+                    .reason_mut()
+                    .map_or(CloseReason::Local, |reason| *reason);
                 return self.hub.reset(id, reason);
             }
-        } else if let Some(timeout) = socket.passed(now) {
+        } else if let Some(timeout) = entry.passed(now) {
             self.call(id, driver, "on_timeout", |driver, hub, _| {
                 driver.on_timeout(app, hub, id, timeout);
             });
@@ -316,13 +408,7 @@ impl<A> Reactor<A> {
             return;
         };
         if !guarded(hub, callback, |hub| call(driver.as_mut(), hub, buffer)) {
-            let peer = hub.info(id).and_then(|info| info.peer_addr);
-            log::error!("{callback} panicked; closing {id}, peer {peer:?}");
-            hub.reset(id, CloseReason::Panicked);
-            // Whatever else it did: after a panic the driver must not call the application again.
-            if let Some(Entry::Stream(socket)) = hub.slots.get_mut(id) {
-                socket.reason = CloseReason::Panicked;
-            }
+            hub.panicked(id, callback);
         }
     }
 
@@ -368,26 +454,61 @@ fn guarded(hub: &mut Hub, callback: &'static str, call: impl FnOnce(&mut Hub)) -
 }
 
 impl Hub {
-    /// A shortage may be over.
-    fn retry(&mut self, id: ConnId) {
-        match self.slots.get_mut(id) {
-            Some(Entry::Stream(socket)) => socket.flags.clear(Flags::STALLED),
-            Some(Entry::Listener(listener)) => listener.flags.clear(Flags::STALLED),
-            None | Some(Entry::Dial(_)) => return,
+    /// A callback about `id` panicked: it is closed, and everybody else goes on.
+    #[cold]
+    fn panicked(&mut self, id: ConnId, callback: &str) {
+        let peer = self.info(id).and_then(|info| info.peer_addr);
+        if matches!(self.slots.get(id), Some(Entry::Datagrams(socket)) if socket.peer.is_none()) {
+            // One peer's datagram must not end the service for all others.
+            log::error!("{callback} panicked; a datagram of {id} is lost");
+            if let Some(session) = self.opened_session.take() {
+                self.end(session, CloseReason::Panicked);
+            }
+            return;
         }
+        log::error!("{callback} panicked; closing {id}, peer {peer:?}");
+        self.reset(id, CloseReason::Panicked);
+        // Whatever else it did: after a panic the driver must not call the application again.
+        if let Some(reason) = self.slots.get_mut(id).and_then(Entry::reason_mut) {
+            *reason = CloseReason::Panicked;
+        }
+    }
+
+    /// A shortage may be over.
+    fn retry(&mut self, id: ConnId, timer: TimerId) {
+        let Some(entry) = self.slots.get_mut(id) else {
+            return;
+        };
+        if let Entry::Dial(_) = entry {
+            return self.dial_retry(id, timer);
+        }
+        entry.flags_mut().clear(Flags::STALLED);
+        entry.flags_mut().clear(Flags::RETRYING);
         self.queue(id);
     }
 
-    /// A driver has taken over: reading may begin.
-    fn moved(&mut self, id: ConnId) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
+    /// A driver has been told of it: it may be served.
+    fn may_serve(&mut self, id: ConnId) {
+        let Some(entry) = self.slots.get_mut(id) else {
             return;
         };
-        socket.flags.clear(Flags::MOVING);
-        socket.flags.clear(Flags::UNOPENED);
-        if socket.has_work() {
+        entry.flags_mut().clear(Flags::MOVING);
+        entry.flags_mut().clear(Flags::UNOPENED);
+        let has_work = match entry {
+            Entry::Stream(socket) => socket.has_work(),
+            Entry::Datagrams(datagrams) => datagrams.has_work(),
+            Entry::Watched(watched) => watched.ready != Ready::default(),
+            _ => false,
+        };
+        if has_work {
             self.queue(id);
         }
+    }
+
+    /// The driver that is to hear of an error, which makes way for the next one.
+    fn take_failed(&mut self, id: ConnId) -> Option<DriverId> {
+        self.slots.get_mut(id)?.flags_mut().clear(Flags::FAILED);
+        self.open_driver(id)
     }
 
     fn take_drained(&mut self, id: ConnId) -> bool {
@@ -400,13 +521,12 @@ impl Hub {
     }
 
     /// The driver of a connection that it has heard of, and why it ends.
-    fn opened(&self, id: ConnId) -> Option<(DriverId, CloseReason)> {
-        match self.slots.get(id)? {
-            Entry::Stream(socket) if !socket.flags.has(Flags::UNOPENED) => {
-                Some((socket.driver, socket.reason))
-            }
-            _ => None,
+    fn opened(&mut self, id: ConnId) -> Option<(DriverId, CloseReason)> {
+        let entry = self.slots.get_mut(id)?;
+        if entry.flags().has(Flags::UNOPENED) {
+            return None;
         }
+        Some((entry.driver()?, *entry.reason_mut()?))
     }
 
     fn is_dirty(&self, id: ConnId) -> bool {
@@ -414,10 +534,8 @@ impl Hub {
     }
 
     /// The driver of a connection that is open.
-    fn open_driver(&self, id: ConnId) -> Option<DriverId> {
-        match self.slots.get(id) {
-            Some(Entry::Stream(socket)) if self.is_open(id) => Some(socket.driver),
-            _ => None,
-        }
+    pub(super) fn open_driver(&self, id: ConnId) -> Option<DriverId> {
+        let entry = self.slots.get(id).filter(|entry| entry.is_open())?;
+        entry.driver()
     }
 }

@@ -14,7 +14,6 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use mio::event::Event;
 
@@ -22,9 +21,9 @@ use crate::id::ConnId;
 
 use super::config::Limits;
 use super::driver::{CloseReason, DriverId, Timeout};
+use super::life::Life;
 use super::outbox::{MAX_SLICES, Outbox};
 use super::sys::{Stream, Sys};
-use super::timers::TimerId;
 
 /// The state of one stream. Kept small: an idle connection is little more than this.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub(crate) struct Socket {
     pub(crate) driver: DriverId,
     /// Set with `Flags::CLOSING` or `Flags::DEAD`.
     pub(crate) reason: CloseReason,
-    pub(crate) limits: Rc<Limits>,
+    pub(crate) life: Life,
     /// Bytes to send. `None` while there are none.
     pub(crate) outbox: Option<Box<Outbox>>,
     /// Bytes that the driver has not consumed. `None` while there are none.
@@ -48,14 +47,6 @@ pub(crate) struct Socket {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
-    /// When the connection was opened; this and the next two in milliseconds of the reactor's life.
-    pub(crate) opened: u64,
-    /// When bytes were last received, or reading was last resumed.
-    pub(crate) last_read: u64,
-    /// When bytes were last received or sent; once closing, when they were last sent.
-    pub(crate) last_active: u64,
-    /// The one timer behind all time-outs, re-armed when it fires and not when bytes move.
-    pub(crate) deadline: Option<TimerId>,
 }
 
 /// What is known and wanted of a socket, a bit each.
@@ -105,9 +96,11 @@ impl Flags {
     pub(crate) const UNREF: Self = Self(1 << 19);
     /// The system was short of memory; a timer will try again.
     pub(crate) const STALLED: Self = Self(1 << 18);
+    /// That timer is set.
+    pub(crate) const RETRYING: Self = Self(1 << 21);
 
     /// Any of these stops the reading.
-    const BLOCKED: Self =
+    pub(crate) const BLOCKED: Self =
         Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0 | Self::UNOPENED.0);
     /// Any of these refuses further sends.
     pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
@@ -115,7 +108,8 @@ impl Flags {
     const SPECIAL: Self = Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0);
     /// Our side is to be shut.
     pub(crate) const SHUTTING: Self = Self(Self::CLOSING.0 | Self::FINISHING.0);
-    const ENDED: Self = Self(Self::CLOSING.0 | Self::DEAD.0);
+    /// Any of these is the end of it.
+    pub(crate) const ENDED: Self = Self(Self::CLOSING.0 | Self::DEAD.0);
 
     /// True if any bit of `other` is set.
     #[inline]
@@ -166,17 +160,13 @@ impl Socket {
             flags,
             driver,
             reason: CloseReason::Local,
-            limits,
+            life: Life::new(limits, now),
             outbox: None,
             held: None,
             listener: None,
             peer,
             bytes_read: 0,
             bytes_written: 0,
-            opened: now,
-            last_read: now,
-            last_active: now,
-            deadline: None,
         }
     }
 
@@ -214,12 +204,6 @@ impl Socket {
     #[inline]
     pub(crate) fn is_special(&self) -> bool {
         self.held.is_some() || self.flags.has(Flags::SPECIAL)
-    }
-
-    /// True while we have stopped reading of our own accord, so that the peer's silence is no
-    /// fault.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0))
     }
 
     /// True if serving it again would bring something, without another event.
@@ -326,60 +310,33 @@ impl Socket {
     }
 
     /// When the next of this connection's time-outs passes, in milliseconds, if it has any.
-    pub(crate) fn next_deadline(&self, now: u64) -> Option<u64> {
-        let after = |since: u64, patience: Option<Duration>| {
-            patience.map(|patience| since.saturating_add(millis(patience)))
-        };
+    pub(crate) fn next_deadline(&mut self, now: u64) -> Option<u64> {
         if self.flags.has(Flags::CLOSING) {
-            return after(self.last_active, Some(self.limits.linger));
+            return Some(self.life.lingered());
         }
-        let stopped = self.is_stopped();
-        let read = if stopped { now } else { self.last_read };
-        let active = if self.flags.has(Flags::PAUSED) {
-            now
-        } else {
-            self.last_active
-        };
-        let lifetime = after(self.opened, self.limits.lifetime);
-        let read = after(read, self.limits.read_timeout);
-        let idle = after(active, self.limits.idle_timeout);
-        [read, idle, lifetime].into_iter().flatten().min()
+        self.excuse(now);
+        self.life.next()
     }
 
     /// Which time-out has passed at `now`, if any. Silence that has passed begins anew.
     pub(crate) fn passed(&mut self, now: u64) -> Option<Timeout> {
-        let over = |since: u64, patience: Option<Duration>| {
-            patience.is_some_and(|patience| now - since >= millis(patience))
-        };
-        if self.is_stopped() {
-            self.last_read = now;
+        self.excuse(now);
+        self.life.passed(now)
+    }
+
+    /// Silence that we have brought about ourselves is no fault of the peer.
+    fn excuse(&mut self, now: u64) {
+        if self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0)) {
+            self.life.last_read = now;
         }
         if self.flags.has(Flags::PAUSED) {
-            self.last_active = now;
+            self.life.last_active = now;
         }
-        if over(self.opened, self.limits.lifetime) {
-            return Some(Timeout::Lifetime);
-        }
-        if over(self.last_read, self.limits.read_timeout) {
-            self.last_read = now;
-            return Some(Timeout::Read);
-        }
-        if over(self.last_active, self.limits.idle_timeout) {
-            self.last_active = now;
-            return Some(Timeout::Idle);
-        }
-        None
     }
 }
 
-/// In whole milliseconds, rounded up: never early.
-fn millis(duration: Duration) -> u64 {
-    let whole = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2);
-    whole + u64::from(duration.subsec_nanos() % 1_000_000 != 0)
-}
-
 /// The system is short of memory for a moment, which says nothing about the connection.
-fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
@@ -397,13 +354,5 @@ mod tests {
             "{} bytes",
             size_of::<Socket>()
         );
-    }
-
-    #[test]
-    fn durations_round_up_to_milliseconds() {
-        assert_eq!(millis(Duration::from_micros(1)), 1);
-        assert_eq!(millis(Duration::from_millis(1)), 1);
-        assert_eq!(millis(Duration::from_micros(1001)), 2);
-        assert!(millis(Duration::MAX) > u64::from(u32::MAX));
     }
 }

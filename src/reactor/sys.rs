@@ -7,17 +7,22 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Registry, Token};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
-use super::hub::Protocol;
+use crate::id::ConnId;
+
+use super::address::Address;
+use super::hub::{Protocol, token};
+use super::unix;
 
 /// A system call that [`Faults`] can script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,6 +126,46 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
+/// What connections are accepted from.
+#[derive(Debug)]
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    pub(crate) fn local_addr(&self) -> io::Result<Address> {
+        Ok(match self {
+            Self::Tcp(listener) => Address::Ip(listener.local_addr()?),
+            Self::Unix(listener) => Address::from_unix(&listener.local_addr()?),
+        })
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Tcp(_) => Protocol::Tcp,
+            Self::Unix(_) => Protocol::Unix,
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Some(peer)))
+            }
+            Self::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), None)),
+        }
+    }
+
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(listener) => listener,
+            Self::Unix(listener) => listener,
+        }
+    }
+}
+
 /// A stream of the standard library that a reactor can take in. Made by `From`, and put into
 /// non-blocking mode.
 #[derive(Debug)]
@@ -181,14 +226,102 @@ impl Sys {
         Ok(())
     }
 
-    pub(crate) fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(crate) fn accept(&self, acceptor: &Acceptor) -> io::Result<(Stream, Option<SocketAddr>)> {
         self.limit(Call::Accept, 0)?;
-        listener.accept()
+        acceptor.accept()
     }
 
-    pub(crate) fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    /// Begins to connect, from a certain address of ours if one is given.
+    pub(crate) fn connect(
+        &self,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<TcpStream> {
         self.limit(Call::Connect, 0)?;
-        TcpStream::connect(address)
+        let Some(local) = local else {
+            return TcpStream::connect(address);
+        };
+        let domain = Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&local.into())?;
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            _ => Ok(TcpStream::from_std(socket.into())),
+        }
+    }
+
+    /// Connects without blocking. `WouldBlock` if the backlog there is full.
+    pub(crate) fn connect_unix(&self, path: &Path) -> io::Result<UnixStream> {
+        self.limit(Call::Connect, 0)?;
+        unix::connect(path).map(UnixStream::from_std)
+    }
+
+    /// Makes a UDP socket that exchanges datagrams with one peer. Nothing is sent.
+    pub(crate) fn connect_datagrams(
+        &self,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> io::Result<UdpSocket> {
+        self.limit(Call::Connect, 0)?;
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(local.unwrap_or(any))?;
+        socket.connect(address)?;
+        Ok(socket)
+    }
+
+    pub(crate) fn register_datagrams(
+        &self,
+        registry: &Registry,
+        socket: &mut UdpSocket,
+        id: ConnId,
+    ) -> io::Result<()> {
+        self.limit(Call::Register, 0)?;
+        registry.register(socket, token(id), Interest::READABLE)
+    }
+
+    /// Has the poller say when there is room, or no longer. Datagrams are unlike streams: the
+    /// kernel reports room after each one that has left, which would wake the loop for nothing.
+    pub(crate) fn report_room(
+        registry: &Registry,
+        socket: &mut UdpSocket,
+        id: ConnId,
+        wanted: bool,
+    ) -> io::Result<()> {
+        let interest = if wanted {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        registry.reregister(socket, token(id), interest)
+    }
+
+    #[inline]
+    pub(crate) fn receive_from(
+        &self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, SocketAddr)> {
+        let most = self.limit(Call::Receive, buffer.len())?;
+        socket.recv_from(&mut buffer[..most])
+    }
+
+    /// `to` is needed unless the socket is connected.
+    #[inline]
+    pub(crate) fn send_datagram(
+        &self,
+        socket: &UdpSocket,
+        data: &[u8],
+        to: Option<SocketAddr>,
+    ) -> io::Result<()> {
+        self.limit(Call::Send, data.len())?;
+        match to {
+            Some(to) => socket.send_to(data, to).map(drop),
+            None => socket.send(data).map(drop),
+        }
     }
 
     /// Registers for both directions and urgent data, once and for ever: edges need no re-arming.

@@ -74,7 +74,7 @@ fn leave(mut client: TcpStream, way: u64) {
 
 fn churn(rig: &mut Rig, numbers: &mut Numbers, connections: usize) {
     for _ in 0..connections / BATCH {
-        let address = rig.listening.local_addr;
+        let address = rig.listening.local_addr.ip().unwrap();
         let clients: Vec<_> = (0..BATCH).map(|_| client(address)).collect();
         if numbers.below(2) == 0 {
             rig.until("the batch", |world| world.opened().len() == BATCH);

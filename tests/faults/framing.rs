@@ -57,7 +57,12 @@ impl Server {
         };
         let mut reactor = Reactor::new(config).unwrap();
         let driver = reactor.add_driver(Framed::<Log, C>::new(codec));
-        let address = reactor.listen("127.0.0.1:0", driver).unwrap().local_addr;
+        let address = reactor
+            .listen("127.0.0.1:0", driver)
+            .unwrap()
+            .local_addr
+            .ip()
+            .unwrap();
         Self {
             reactor,
             log: Log::default(),

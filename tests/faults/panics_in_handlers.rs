@@ -140,7 +140,12 @@ impl Stage {
         let lines = Lines::default().max(100);
         let driver = reactor.add_driver(Framed::<Fragile, Lines>::new(lines));
         let listen = Listen::tcp("127.0.0.1:0").send_buffer(4096);
-        let address = reactor.listen(listen, driver).unwrap().local_addr;
+        let address = reactor
+            .listen(listen, driver)
+            .unwrap()
+            .local_addr
+            .ip()
+            .unwrap();
         let app = Fragile {
             at,
             victim: 1,

@@ -191,7 +191,7 @@ fn chaotic(seed: u64) -> (Rig, Shared) {
 fn clients_act(numbers: &mut Numbers, rig: &Rig, clients: &mut Vec<TcpStream>) {
     let mut buffer = [0; 8 * 1024];
     if clients.len() < 8 {
-        clients.push(client(rig.listening.local_addr));
+        clients.push(client(rig.listening.local_addr.ip().unwrap()));
     }
     let at = numbers.below(clients.len() as u64) as usize;
     // They may have been closed or reset: that is none of the clients' business.

@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(100);
 fn t04_a_listener_out_of_descriptors_waits_and_tries_again() {
     let mut rig = Rig::new();
     rig.faults.always(Call::Accept, Fault::Errno(libc::EMFILE));
-    let address = rig.listening.local_addr;
+    let address = rig.listening.local_addr.ip().unwrap();
     let _clients = [client(address), client(address), client(address)];
     rig.settle();
     let tried = rig.faults.count(Call::Accept);
@@ -37,7 +37,7 @@ fn t04_a_connection_that_closes_lets_a_listener_try_at_once() {
     let mut rig = Rig::new();
     let (open, _) = rig.connect();
     rig.faults.next(Call::Accept, Fault::Errno(libc::ENFILE));
-    let _waiting = client(rig.listening.local_addr);
+    let _waiting = client(rig.listening.local_addr.ip().unwrap());
     rig.settle();
     assert_eq!(rig.world.opened().len(), 1);
     drop(open);
@@ -53,7 +53,7 @@ fn t04_accepting_goes_on_after_a_connection_that_was_aborted() {
     for number in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::EINTR] {
         rig.faults.next(Call::Accept, Fault::Errno(number));
     }
-    let _client = client(rig.listening.local_addr);
+    let _client = client(rig.listening.local_addr.ip().unwrap());
     rig.until("the client", |world| world.opened().len() == 1);
 }
 
@@ -107,7 +107,7 @@ fn bouncer() -> (Reactor<Bouncer>, DriverId, Listening) {
 fn t07_a_connection_refused_in_on_open_leaves_nothing_behind() {
     let (mut reactor, driver, listening) = bouncer();
     let mut app = Bouncer::default();
-    let mut refused = client(listening.local_addr);
+    let mut refused = client(listening.local_addr.ip().unwrap());
     refused.write_all(b"hello").unwrap();
     for _ in 0..100 {
         reactor
@@ -133,7 +133,7 @@ fn t07_a_connection_refused_in_on_open_leaves_nothing_behind() {
     assert_eq!((hub.pending_timers(), hub.subscribers("hall")), (0, 0));
     assert_eq!(hub.info(app.opened[0]), None);
 
-    let mut taken = client(listening.local_addr);
+    let mut taken = client(listening.local_addr.ip().unwrap());
     taken.write_all(b"hello").unwrap();
     for _ in 0..100 {
         if app.called == 1 {

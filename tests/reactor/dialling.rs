@@ -207,7 +207,8 @@ fn f05_descriptors_exhausted_fail_the_dial_and_nothing_else() {
     let id = rig.connect(deserted());
     rig.until("the failure", |caller| !caller.failed.is_empty());
     assert_eq!(rig.caller.failed[0].0, id);
-    assert_eq!(rig.caller.failed[0].2.raw_os_error(), Some(libc::EMFILE));
+    let text = rig.caller.failed[0].2.to_string();
+    assert!(text.contains("os error 24"), "{text}");
 }
 
 #[test]

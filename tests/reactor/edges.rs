@@ -14,7 +14,7 @@ use crate::tools::assert_at_rest;
 #[test]
 fn t01_data_and_fin_in_one_event_end_in_a_close() {
     let mut rig = Rig::new();
-    let mut client = client(rig.listening.local_addr);
+    let mut client = client(rig.listening.local_addr.ip().unwrap());
     client.write_all(b"last words").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     drop(client);

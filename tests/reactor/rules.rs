@@ -56,7 +56,10 @@ fn t10_a_callback_has_no_way_to_a_turn() {
         }
         let lent = path.ends_with("reactor/hub.rs") || path.ends_with("reactor/driver.rs");
         if lent || path.starts_with(source.join("net")) {
-            let mut names = code(&text).filter(|line| line.contains("Reactor"));
+            // What is called before the loop runs may be given it; callbacks are not.
+            let sets_up =
+                |line: &str| line.starts_with("use ") || line.trim() == "reactor: &mut Reactor<A>,";
+            let mut names = code(&text).filter(|line| line.contains("Reactor") && !sets_up(line));
             assert_eq!(names.next(), None, "{path:?} knows the reactor");
         }
     }

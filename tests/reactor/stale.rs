@@ -88,7 +88,7 @@ fn t08_events_of_a_connection_closed_in_the_same_batch_reach_nobody() {
     for (client, id) in &mut clients {
         client.write_all(format!("from {id}").as_bytes()).unwrap();
     }
-    let mut newcomer = client(rig.listening.local_addr);
+    let mut newcomer = client(rig.listening.local_addr.ip().unwrap());
     newcomer.write_all(b"from the newcomer").unwrap();
     let all = ids.clone();
     rig.world.on_data = Some(Box::new(move |hub, id, data| {

@@ -43,7 +43,7 @@ pub(crate) fn small_client(address: SocketAddr) -> TcpStream {
 /// A [`small_client`], and its connection in the reactor.
 pub(crate) fn connect_small(rig: &mut Rig) -> (TcpStream, ConnId) {
     let before = rig.world.opened().len();
-    let client = small_client(rig.listening.local_addr);
+    let client = small_client(rig.listening.local_addr.ip().unwrap());
     rig.until("the connection to be accepted", |world| {
         world.opened().len() > before
     });

@@ -213,7 +213,7 @@ impl Rig {
     /// A client connected to the listener, and its connection in the reactor.
     pub fn connect(&mut self) -> (TcpStream, ConnId) {
         let before = self.world.opened().len();
-        let client = client(self.listening.local_addr);
+        let client = client(self.listening.local_addr.ip().unwrap());
         self.until("the connection to be accepted", |world| {
             world.opened().len() > before
         });

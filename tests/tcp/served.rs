@@ -51,7 +51,7 @@ impl<A> Served<A> {
 
     /// A client, accepted or not.
     pub(crate) fn client(&self) -> TcpStream {
-        client(self.listening.local_addr)
+        client(self.listening.local_addr.ip().unwrap())
     }
 
     /// A client, and its connection here.

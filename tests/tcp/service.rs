@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-use switchboard::tcp::{Cx, Framed, Handler, Lines, Raw, Service};
+use switchboard::tcp::{Cx, Event, Framed, Handler, Lines, Raw, Service};
 use switchboard::{CloseReason, ConnId, Limits, Listen, Listening, Timeout};
 
 use crate::served::Served;
@@ -81,7 +81,16 @@ impl Service<Office, Lines> for Shout {
         Some(())
     }
 
-    fn on_message(&mut self, app: &mut Office, cx: &mut Cx<'_, Lines>, (): &mut (), line: &[u8]) {
+    fn on_event(
+        &mut self,
+        app: &mut Office,
+        cx: &mut Cx<'_, Lines>,
+        (): &mut (),
+        event: Event<'_, Lines>,
+    ) {
+        let Event::Message(line) = event else {
+            return event.by_default(cx);
+        };
         app.log.push("a shout".into());
         let to = app.last.expect("somebody");
         cx.send_to(to, &line.to_ascii_uppercase()).ignore();
@@ -101,7 +110,16 @@ impl Service<Office, Lines> for Reverse {
         Some(cx.info()?.peer_addr?.port())
     }
 
-    fn on_message(&mut self, _: &mut Office, cx: &mut Cx<'_, Lines>, _: &mut u16, line: &[u8]) {
+    fn on_event(
+        &mut self,
+        _: &mut Office,
+        cx: &mut Cx<'_, Lines>,
+        _: &mut u16,
+        event: Event<'_, Lines>,
+    ) {
+        let Event::Message(line) = event else {
+            return event.by_default(cx);
+        };
         let backwards: Vec<u8> = line.iter().rev().copied().collect();
         cx.send(&backwards).ignore();
     }
@@ -129,11 +147,11 @@ fn s0_03_several_behaviours_of_one_framing_share_an_application() {
     let reverses = also(&mut served, Reverse { room: 9 });
 
     let (mut own, _) = served.connect();
-    let mut shouting = client(shouts.local_addr);
+    let mut shouting = client(shouts.local_addr.ip().unwrap());
     shouting.write_all(b"hear\n").unwrap();
     assert_eq!(served.read(&mut own, 5), b"HEAR\n");
 
-    let mut reversed = client(reverses.local_addr);
+    let mut reversed = client(reverses.local_addr.ip().unwrap());
     reversed.write_all(b"abc\n").unwrap();
     assert_eq!(served.read(&mut reversed, 4), b"cba\n");
 
@@ -147,7 +165,7 @@ fn s0_03_one_application_handles_several_framings() {
     let mut served = office("127.0.0.1:0");
     let raw = served.reactor.add_driver(Framed::raw());
     let raw = served.reactor.listen("127.0.0.1:0", raw).unwrap();
-    let mut bytes = client(raw.local_addr);
+    let mut bytes = client(raw.local_addr.ip().unwrap());
     bytes.write_all(b"no line").unwrap();
     assert_eq!(served.read(&mut bytes, 7), b"no line");
     let mut lines = served.client();
@@ -179,11 +197,11 @@ fn s0_21_each_connection_has_a_state_of_its_own() {
 fn s0_21_a_service_can_refuse_a_connection() {
     let mut served = office("127.0.0.1:0");
     let reverses = also(&mut served, Reverse { room: 1 });
-    let mut first = client(reverses.local_addr);
+    let mut first = client(reverses.local_addr.ip().unwrap());
     first.write_all(b"ab\n").unwrap();
     assert_eq!(served.read(&mut first, 3), b"ba\n");
 
-    let mut second = client(reverses.local_addr);
+    let mut second = client(reverses.local_addr.ip().unwrap());
     let mut refusal = None;
     served.turns("the refusal", |_| {
         match second.read(&mut [0]) {
@@ -199,7 +217,7 @@ fn s0_21_a_service_can_refuse_a_connection() {
     drop(first);
     served.until("the first to leave", |app| !app.log.is_empty());
     assert_eq!(served.app.log, [format!("{port} has left")]);
-    let mut third = client(reverses.local_addr);
+    let mut third = client(reverses.local_addr.ip().unwrap());
     third.write_all(b"ok\n").unwrap();
     assert_eq!(served.read(&mut third, 3), b"ko\n");
 }

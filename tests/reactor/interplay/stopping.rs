@@ -35,7 +35,7 @@ fn a_shutdown_closes_the_listeners_at_once_and_lets_connections_finish() {
     rig.reactor.hub().shutdown(DEADLINE);
     assert!(!rig.reactor.hub().is_open(rig.listening.id));
     rig.turn();
-    let address = rig.listening.local_addr;
+    let address = rig.listening.local_addr.ip().unwrap();
     let refused = turn_until(&mut rig, |_| TcpStream::connect(address).err());
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert!(!rig.reactor.hub().is_open(id), "the driver has been told");

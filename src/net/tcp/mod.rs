@@ -37,18 +37,18 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod cx;
+
 use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::id::{ConnId, ConnMap};
-use crate::reactor::{
-    CloseReason, Driver, Framer, Hub, Info, Kind, Origin, Owner, Sent, Timeout, TimerId,
-};
+use crate::reactor::{CloseReason, Driver, Framer, Hub, Kind, Origin, Timeout};
+
+pub use cx::Cx;
 
 pub use crate::proto::Codec;
 pub use crate::proto::length::{self, Length};
@@ -62,7 +62,7 @@ pub trait Handler<C: Codec = Raw>: Sized {
     /// The state of one connection.
     type Conn: 'static;
 
-    /// A connection begins. `None` refuses it: it is reset, and no `on_close` follows.
+    /// A connection begins, whether it was accepted or dialled. `None` refuses it: it is reset, and no `on_close` follows.
     fn on_open(&mut self, cx: &mut Cx<'_, C>) -> Option<Self::Conn>;
 
     /// A message arrived.
@@ -105,7 +105,7 @@ pub trait Handler<C: Codec = Raw>: Sized {
     /// A [`Dial`](crate::Dial) came to nothing. The ticket is what it was given to carry.
     fn on_dial_failed(&mut self, hub: &mut Hub, ticket: Option<Box<dyn Any>>, error: io::Error) {
         let _ = (hub, ticket);
-        log::warn!("cannot connect: {error}");
+        log::warn!("{error}");
     }
 
     /// The connection has ended. Others may be sent to; this one not any more.
@@ -117,66 +117,25 @@ pub trait Handler<C: Codec = Raw>: Sized {
 /// What lies under [`Handler`]: a behaviour apart from the application that it serves.
 ///
 /// An application has one `Handler` for a framing; a second behaviour of the same framing, or one
-/// that a library brings, is a service of its own and goes to [`Framed::with_service`]. The
-/// callbacks are those of `Handler`.
-#[expect(missing_docs, reason = "each callback is documented at Handler")]
+/// that a library brings, is a service of its own and goes to [`Framed::with_service`].
 pub trait Service<A, C: Codec = Raw> {
+    /// The state of one connection.
     type Conn: 'static;
 
+    /// A connection begins. `None` refuses it: it is reset, and no `on_close` follows.
     fn on_open(&mut self, app: &mut A, cx: &mut Cx<'_, C>) -> Option<Self::Conn>;
 
-    fn on_message(
+    /// Something happened to a connection. What is of no concern should be left to
+    /// [`Event::by_default`].
+    fn on_event(
         &mut self,
         app: &mut A,
         cx: &mut Cx<'_, C>,
         conn: &mut Self::Conn,
-        message: C::In<'_>,
+        event: Event<'_, C>,
     );
 
-    fn on_error(
-        &mut self,
-        app: &mut A,
-        cx: &mut Cx<'_, C>,
-        conn: &mut Self::Conn,
-        error: C::Error,
-    ) {
-        let _ = (app, cx, conn, error);
-    }
-
-    fn on_eof(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut Self::Conn) {
-        let _ = (app, conn);
-        cx.close_for(CloseReason::Peer);
-    }
-
-    fn on_drain(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut Self::Conn) {
-        let _ = (app, cx, conn);
-    }
-
-    fn on_timeout(
-        &mut self,
-        app: &mut A,
-        cx: &mut Cx<'_, C>,
-        conn: &mut Self::Conn,
-        timeout: Timeout,
-    ) {
-        let _ = (app, conn);
-        cx.close_for(CloseReason::TimedOut(timeout));
-    }
-
-    fn on_timer(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut Self::Conn, key: u32) {
-        let _ = (app, cx, conn, key);
-    }
-
-    fn on_post(
-        &mut self,
-        app: &mut A,
-        cx: &mut Cx<'_, C>,
-        conn: &mut Self::Conn,
-        message: Box<dyn Any>,
-    ) {
-        let _ = (app, cx, conn, message);
-    }
-
+    /// A [`Dial`](crate::Dial) came to nothing. The ticket is what it was given to carry.
     fn on_dial_failed(
         &mut self,
         app: &mut A,
@@ -185,11 +144,44 @@ pub trait Service<A, C: Codec = Raw> {
         error: io::Error,
     ) {
         let _ = (app, hub, ticket);
-        log::warn!("cannot connect: {error}");
+        log::warn!("{error}");
     }
 
+    /// The connection has ended.
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: Self::Conn, reason: CloseReason) {
         let _ = (app, cx, conn, reason);
+    }
+}
+
+/// What happens to a connection between its opening and its end: to a [`Service`] as a value, to a
+/// [`Handler`] as a call of the method that bears its name.
+#[derive(Debug)]
+pub enum Event<'a, C: Codec> {
+    /// A message arrived.
+    Message(C::In<'a>),
+    /// The peer broke the framing. The connection closes when the callback returns.
+    Error(C::Error),
+    /// The peer has finished sending.
+    Eof,
+    /// The backlog has fallen below its low mark.
+    Drain,
+    /// A time-out passed.
+    Timeout(Timeout),
+    /// The timer with this key fired.
+    Timer(u32),
+    /// Something was posted.
+    Post(Box<dyn Any>),
+}
+
+impl<C: Codec> Event<'_, C> {
+    /// Does what a [`Handler`] does that says nothing of it: the end of the peer's stream and a
+    /// time-out close the connection, all else is let pass.
+    pub fn by_default(self, cx: &mut Cx<'_, C>) {
+        match self {
+            Self::Eof => cx.close_for(CloseReason::Peer),
+            Self::Timeout(timeout) => cx.close_for(CloseReason::TimedOut(timeout)),
+            _ => {}
+        }
     }
 }
 
@@ -204,50 +196,23 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
         app.on_open(cx)
     }
 
-    fn on_message(
+    #[inline]
+    fn on_event(
         &mut self,
         app: &mut A,
         cx: &mut Cx<'_, C>,
         conn: &mut A::Conn,
-        message: C::In<'_>,
+        event: Event<'_, C>,
     ) {
-        app.on_message(cx, conn, message);
-    }
-
-    fn on_error(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut A::Conn, error: C::Error) {
-        app.on_error(cx, conn, error);
-    }
-
-    fn on_eof(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut A::Conn) {
-        app.on_eof(cx, conn);
-    }
-
-    fn on_drain(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut A::Conn) {
-        app.on_drain(cx, conn);
-    }
-
-    fn on_timeout(
-        &mut self,
-        app: &mut A,
-        cx: &mut Cx<'_, C>,
-        conn: &mut A::Conn,
-        timeout: Timeout,
-    ) {
-        app.on_timeout(cx, conn, timeout);
-    }
-
-    fn on_timer(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: &mut A::Conn, key: u32) {
-        app.on_timer(cx, conn, key);
-    }
-
-    fn on_post(
-        &mut self,
-        app: &mut A,
-        cx: &mut Cx<'_, C>,
-        conn: &mut A::Conn,
-        message: Box<dyn Any>,
-    ) {
-        app.on_post(cx, conn, message);
+        match event {
+            Event::Message(message) => app.on_message(cx, conn, message),
+            Event::Error(error) => app.on_error(cx, conn, error),
+            Event::Eof => app.on_eof(cx, conn),
+            Event::Drain => app.on_drain(cx, conn),
+            Event::Timeout(timeout) => app.on_timeout(cx, conn, timeout),
+            Event::Timer(key) => app.on_timer(cx, conn, key),
+            Event::Post(message) => app.on_post(cx, conn, message),
+        }
     }
 
     fn on_dial_failed(
@@ -262,140 +227,6 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
 
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: A::Conn, reason: CloseReason) {
         app.on_close(cx, conn, reason);
-    }
-}
-
-/// What a callback acts through: this connection by its own methods, everything else by the [`Hub`]
-/// that it derefs to.
-///
-/// Where both have a method of one name, `cx.close()` is about this connection and
-/// `cx.hub().close(other)` about any other.
-pub struct Cx<'a, C> {
-    hub: &'a mut Hub,
-    id: ConnId,
-    codec: &'a C,
-    ticket: Option<Box<dyn Any>>,
-}
-
-impl<'a, C: Codec> Cx<'a, C> {
-    fn new(hub: &'a mut Hub, id: ConnId, codec: &'a C) -> Self {
-        Self {
-            hub,
-            id,
-            codec,
-            ticket: None,
-        }
-    }
-    /// This connection.
-    pub fn id(&self) -> ConnId {
-        self.id
-    }
-
-    /// In `on_open` of a connection that we dialled: what the [`Dial`](crate::Dial) was given to
-    /// carry. `None` in all other cases.
-    pub fn take_ticket(&mut self) -> Option<Box<dyn Any>> {
-        self.ticket.take()
-    }
-
-    /// Everything else.
-    pub fn hub(&mut self) -> &mut Hub {
-        self.hub
-    }
-
-    /// Sends a message to this connection. It leaves when the callback has returned, with all
-    /// others.
-    ///
-    /// A message that the framing cannot express is `Dropped`, with a warning in the log.
-    pub fn send(&mut self, message: &C::Out<'_>) -> Sent {
-        self.send_to(self.id, message)
-    }
-
-    /// Sends a message to another connection of the same framing.
-    pub fn send_to(&mut self, id: ConnId, message: &C::Out<'_>) -> Sent {
-        let mut encoded = Ok(());
-        let sent = self
-            .hub
-            .send_with(id, |out| encoded = self.codec.encode(message, out));
-        match encoded {
-            Ok(()) => sent,
-            Err(error) => {
-                log::warn!("message for {id} dropped: {error}");
-                Sent::Dropped
-            }
-        }
-    }
-
-    /// Sends as many of these bytes as the kernel takes now, and queues nothing: see
-    /// [`Hub::try_write`].
-    pub fn try_write(&mut self, data: &[u8]) -> Option<usize> {
-        self.hub.try_write(self.id, data)
-    }
-
-    /// Finishes our side and goes on reading: half a close.
-    pub fn shutdown_write(&mut self) {
-        self.hub.shutdown_write(self.id);
-    }
-
-    /// Closes this connection when all that was sent has left.
-    pub fn close(&mut self) {
-        self.hub.close(self.id);
-    }
-
-    /// Closes it and gives `on_close` another reason.
-    pub fn close_for(&mut self, reason: CloseReason) {
-        self.hub.close_for(self.id, reason);
-    }
-
-    /// Resets this connection.
-    pub fn abort(&mut self) {
-        self.hub.abort(self.id);
-    }
-
-    /// Stops reading from it.
-    pub fn pause(&mut self) {
-        self.hub.pause(self.id);
-    }
-
-    /// Addresses, traffic and age.
-    pub fn info(&self) -> Option<Info> {
-        self.hub.info(self.id)
-    }
-
-    /// Calls `on_timer` with `key` after this time, unless the connection closes before.
-    pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
-        self.hub.set_timer(Owner::Conn(self.id), after, key)
-    }
-
-    /// Adds this connection to the subscribers of a topic.
-    pub fn subscribe(&mut self, topic: &str) -> bool {
-        self.hub.subscribe(self.id, topic)
-    }
-
-    /// Takes it out again.
-    pub fn unsubscribe(&mut self, topic: &str) -> bool {
-        self.hub.unsubscribe(self.id, topic)
-    }
-}
-
-impl<C> Deref for Cx<'_, C> {
-    type Target = Hub;
-
-    fn deref(&self) -> &Hub {
-        self.hub
-    }
-}
-
-impl<C> DerefMut for Cx<'_, C> {
-    fn deref_mut(&mut self) -> &mut Hub {
-        self.hub
-    }
-}
-
-impl<C> fmt::Debug for Cx<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
     }
 }
 
@@ -433,22 +264,21 @@ impl<A, C: Codec, S: Service<A, C>> Framed<A, C, S> {
         }
     }
 
-    /// Lends a connection's state and context to a callback of the service.
-    fn with<R>(
-        &mut self,
-        hub: &mut Hub,
-        id: ConnId,
-        call: impl FnOnce(&mut S, &mut Cx<'_, C>, &mut S::Conn) -> R,
-    ) -> Option<R> {
-        let (_, conn) = self.conns.get_mut(id)?;
-        let mut cx = Cx::new(hub, id, &self.codec);
-        Some(call(&mut self.service, &mut cx, conn))
+    /// Tells the service of something that happened to a connection.
+    fn tell(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, event: Event<'_, C>) {
+        if let Some((_, conn)) = self.conns.get_mut(id) {
+            let mut cx = Cx::new(hub, id, &self.codec);
+            self.service.on_event(app, &mut cx, conn, event);
+        }
     }
 }
 
 impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
-    fn on_open(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, _: Origin) {
+    fn on_open(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, origin: Origin) {
         let mut cx = Cx::new(hub, id, &self.codec);
+        if let Origin::Dialled { ticket } = origin {
+            cx.ticket = ticket;
+        }
         match self.service.on_open(app, &mut cx) {
             Some(conn) => drop(self.conns.insert(id, (self.codec.clone(), conn))),
             None => hub.abort(id),
@@ -466,14 +296,16 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
                 Ok(None) => break,
                 Ok(Some((taken, message))) => {
                     used += taken;
-                    self.service.on_message(app, &mut cx, conn, message);
+                    self.service
+                        .on_event(app, &mut cx, conn, Event::Message(message));
                     if !cx.hub.wants_data(id) {
                         break;
                     }
                 }
                 Err(error) => {
                     log_violation(cx.hub, id, error);
-                    self.service.on_error(app, &mut cx, conn, error);
+                    self.service
+                        .on_event(app, &mut cx, conn, Event::Error(error));
                     cx.close_for(CloseReason::Protocol);
                     return length;
                 }
@@ -489,42 +321,37 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
         let mut cx = Cx::new(hub, id, &self.codec);
         match codec.decode_eof(rest) {
             Ok(None) => {}
-            Ok(Some(message)) => self.service.on_message(app, &mut cx, conn, message),
+            Ok(Some(message)) => self
+                .service
+                .on_event(app, &mut cx, conn, Event::Message(message)),
             Err(error) => {
                 log_violation(cx.hub, id, error);
-                self.service.on_error(app, &mut cx, conn, error);
+                self.service
+                    .on_event(app, &mut cx, conn, Event::Error(error));
                 return cx.close_for(CloseReason::Protocol);
             }
         }
         if cx.hub.is_open(id) {
-            self.service.on_eof(app, &mut cx, conn);
+            self.service.on_event(app, &mut cx, conn, Event::Eof);
         }
     }
 
     fn on_drain(&mut self, app: &mut A, hub: &mut Hub, id: ConnId) {
-        self.with(hub, id, |service, cx, conn| {
-            service.on_drain(app, cx, conn);
-        });
+        self.tell(app, hub, id, Event::Drain);
     }
 
     fn on_timeout(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, timeout: Timeout) {
-        self.with(hub, id, |service, cx, conn| {
-            service.on_timeout(app, cx, conn, timeout);
-        });
+        self.tell(app, hub, id, Event::Timeout(timeout));
     }
 
     fn on_timer(&mut self, app: &mut A, hub: &mut Hub, id: Option<ConnId>, key: u32) {
         if let Some(id) = id {
-            self.with(hub, id, |service, cx, conn| {
-                service.on_timer(app, cx, conn, key);
-            });
+            self.tell(app, hub, id, Event::Timer(key));
         }
     }
 
     fn on_post(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, message: Box<dyn Any>) {
-        self.with(hub, id, |service, cx, conn| {
-            service.on_post(app, cx, conn, message);
-        });
+        self.tell(app, hub, id, Event::Post(message));
     }
 
     fn on_dial_failed(

@@ -1,0 +1,56 @@
+//! Taking in: listeners, and streams that exist already.
+
+use std::io;
+use std::rc::Rc;
+
+use mio::Interest;
+
+use crate::id::ConnId;
+
+use super::driver::{DriverId, Origin};
+use super::entry::Entry;
+use super::hub::{Errand, Hub, token};
+use super::listen::{Listen, Listening};
+use super::listener::Listener;
+use super::socket::{Flags, Socket};
+use super::sys::Adoptable;
+
+impl Hub {
+    /// Listens, and gives the connections to a driver.
+    ///
+    /// # Errors
+    ///
+    /// When the address is none, is in use, or an option is refused. The error says which address
+    /// and why.
+    pub fn listen(&mut self, listen: impl Into<Listen>, driver: DriverId) -> io::Result<Listening> {
+        self.check_driver(driver);
+        let listen = listen.into();
+        let limits = Rc::new(listen.limits.unwrap_or(self.config.limits));
+        let mut listener = Listener::open(&listen, driver, limits)?;
+        let id = self.slots.vacant_id();
+        let source = listener.acceptor.source();
+        self.registry
+            .register(source, token(id), Interest::READABLE)?;
+        let local_addr = listener.local_addr.clone();
+        log::info!("listening {} {local_addr}", listener.acceptor.protocol());
+        self.slots.insert(Entry::Listener(Box::new(listener)));
+        Ok(Listening { id, local_addr })
+    }
+
+    /// Takes in a stream that exists already: one end of a pair, or what a parent process left us.
+    /// The driver's `on_open` follows in the next turn, with [`Origin::Adopted`].
+    ///
+    /// # Errors
+    ///
+    /// When the poller refuses it.
+    pub fn adopt(&mut self, stream: impl Into<Adoptable>, driver: DriverId) -> io::Result<ConnId> {
+        self.check_driver(driver);
+        let (stream, peer) = stream.into().open()?;
+        let limits = Rc::new(self.config.limits);
+        let mut socket = Socket::new(stream, peer, driver, limits, self.millis);
+        socket.flags.set(Flags::UNOPENED);
+        let id = self.take_stream(socket)?;
+        self.errands.push_back(Errand::Opened(id, Origin::Adopted));
+        Ok(id)
+    }
+}
