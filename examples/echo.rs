@@ -1,30 +1,45 @@
-//! An echo server: what comes in goes out, byte for byte.
+//! An echo server: what comes in goes out, byte for byte, by TCP, UDP and Unix sockets in one loop.
 //!
 //! ```sh
 //! cargo run --release --example echo                   # then, in another terminal:
 //! nc 127.0.0.1 7000                                    # type, and read it back; Ctrl-D finishes
+//! nc -u 127.0.0.1 7000                                 # the same by UDP
 //! head -c 100M /dev/urandom | tee sent | nc -N 127.0.0.1 7000 | cmp - sent
+//! cargo run --release --example echo -- --unix /tmp/echo.sock    # nc -U /tmp/echo.sock
 //! ```
 //!
-//! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, close.
+//! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, read, write, close.
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use switchboard::signals::{SIGINT, SIGTERM};
 use switchboard::{
-    CloseReason, Config, ConnId, Driver, DriverId, Hub, Limits, Listen, Origin, Reactor, tcp,
+    Bind, CloseReason, Config, ConnId, Hub, Limits, Listen, Reactor, inherited, signals, tcp, udp,
 };
 
 /// An echo server: what comes in goes out, byte for byte.
+///
+/// Without an address it serves TCP and UDP on 127.0.0.1:7000.
 #[derive(Parser)]
 struct Args {
     /// Address to serve TCP on; may be given several times. Port 0 lets the system choose.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    #[arg(long, value_name = "ADDR")]
     tcp: Vec<String>,
+    /// Address to serve UDP on; may be given several times. Datagrams that come from one of these
+    /// ports are not answered: two echo servers would never stop.
+    #[arg(long, value_name = "ADDR")]
+    udp: Vec<String>,
+    /// Path to serve on, or @NAME; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    unix: Vec<PathBuf>,
+    /// Serve the sockets passed by the parent process (LISTEN_FDS), too.
+    #[arg(long)]
+    inherited: bool,
     /// Close connections that are idle for this many seconds.
     #[arg(long, value_name = "S", value_parser = seconds)]
     idle_timeout: Option<Duration>,
@@ -34,12 +49,18 @@ struct Args {
     /// Close connections for which more than this many bytes wait to be sent.
     #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
     max_backlog: usize,
-    /// On SIGINT or SIGTERM, give connections this many seconds to finish.
+    /// On SIGINT or SIGTERM, give connections this many seconds to finish. A second signal exits at
+    /// once.
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "5")]
     drain: Duration,
 }
 
-struct Echo;
+#[derive(Default)]
+struct Echo {
+    /// Our UDP ports. A datagram that claims to come from one would be answered for ever.
+    ports: Vec<u16>,
+    stopping: bool,
+}
 
 impl tcp::Handler for Echo {
     type Conn = ();
@@ -60,10 +81,22 @@ impl tcp::Handler for Echo {
     }
 }
 
+impl udp::Receiver for Echo {
+    fn on_datagram(&mut self, hub: &mut Hub, socket: ConnId, from: SocketAddr, datagram: &[u8]) {
+        if !self.ports.contains(&from.port()) {
+            hub.send_to(socket, from, datagram).ignore();
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    if args.tcp.is_empty() && args.udp.is_empty() && args.unix.is_empty() && !args.inherited {
+        args.tcp.push("127.0.0.1:7000".to_owned());
+        args.udp.push("127.0.0.1:7000".to_owned());
+    }
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match serve(&args) {
+    match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -72,66 +105,54 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: &Args) -> std::io::Result<()> {
+fn serve(args: Args) -> std::io::Result<()> {
     let limits = Limits {
         idle_timeout: args.idle_timeout,
         max_backlog: args.max_backlog,
         ..Limits::default()
     };
+    let mut echo = Echo::default();
     let mut reactor = Reactor::new(Config::default())?;
-    stop_on_signals(&mut reactor, args.drain)?;
-    let echo = reactor.add_driver(tcp::Framed::raw());
-    for address in &args.tcp {
-        let mut listen = Listen::tcp(address).limits(limits);
+    signals::on(
+        &mut reactor,
+        &[SIGINT, SIGTERM],
+        move |echo: &mut Echo, hub, _| {
+            if std::mem::replace(&mut echo.stopping, true) {
+                std::process::exit(1);
+            }
+            hub.shutdown(args.drain);
+        },
+    )?;
+    let streams = reactor.add_driver(tcp::Framed::raw());
+    let datagrams = reactor.add_driver(udp::Datagrams::new());
+
+    let inherited = if args.inherited {
+        inherited()?
+    } else {
+        Default::default()
+    };
+    let tcp = args.tcp.into_iter().map(Listen::tcp);
+    let unix = args.unix.into_iter().map(Listen::unix);
+    for mut listen in inherited.listeners.into_iter().chain(tcp).chain(unix) {
         if let Some(most) = args.max_connections {
             listen = listen.max_connections(most as usize);
         }
-        let listening = reactor.listen(listen, echo)?;
-        println!("listening tcp {}", listening.local_addr);
+        let listening = reactor.listen(listen.limits(limits), streams)?;
+        let protocol = if listening.local_addr.ip().is_some() {
+            "tcp"
+        } else {
+            "unix"
+        };
+        println!("listening {protocol} {}", listening.local_addr);
+    }
+    let udp = args.udp.into_iter().map(Bind::udp);
+    for bind in inherited.datagrams.into_iter().chain(udp) {
+        let bound = reactor.bind(bind, datagrams)?;
+        echo.ports.push(bound.local_addr.port());
+        println!("listening udp {}", bound.local_addr);
     }
     std::io::stdout().flush()?;
-    reactor.run(&mut Echo)
-}
-
-/// Signals as just another connection: the handler writes a byte into one end of a socket pair, and
-/// the loop reads the other.
-struct Signals {
-    drain: Duration,
-    stopping: bool,
-}
-
-impl Driver<Echo> for Signals {
-    fn on_open(&mut self, _: &mut Echo, hub: &mut Hub, id: ConnId, _: Origin) {
-        hub.unref(id);
-    }
-
-    /// The first signal drains, the second exits at once.
-    fn on_data(&mut self, _: &mut Echo, hub: &mut Hub, _: ConnId, data: &mut [u8]) -> usize {
-        if self.stopping || data.len() > 1 {
-            std::process::exit(1);
-        }
-        self.stopping = true;
-        hub.shutdown(self.drain);
-        data.len()
-    }
-
-    /// Stays open while others drain, to see the second signal.
-    fn on_stop(&mut self, _: &mut Echo, _: &mut Hub, _: DriverId) {}
-
-    fn on_close(&mut self, _: &mut Echo, _: &mut Hub, _: ConnId, _: CloseReason) {}
-}
-
-fn stop_on_signals(reactor: &mut Reactor<Echo>, drain: Duration) -> std::io::Result<()> {
-    let signals = reactor.add_driver(Signals {
-        drain,
-        stopping: false,
-    });
-    let (ours, theirs) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
-    }
-    reactor.adopt(ours, signals)?;
-    Ok(())
+    reactor.run(&mut echo)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -81,6 +81,7 @@ mod id;
 pub mod net;
 pub mod proto;
 mod reactor;
+pub mod testing;
 
 pub use id::{ConnId, ConnMap};
 #[cfg(feature = "signals")]
@@ -94,8 +95,3 @@ pub use reactor::{
     Overflow, Owner, Peer, Protocol, Publish, Published, Reactor, Ready, Remote, RemoteError, Sent,
     Slowest, Timeout, TimerId, Totals, Turn,
 };
-
-/// For tests: a script of faults for the system calls of a reactor.
-pub mod testing {
-    pub use crate::reactor::{Call, Fault, Faults};
-}

@@ -10,6 +10,7 @@ pub mod length;
 pub mod line;
 pub mod proxy;
 pub mod raw;
+pub mod text;
 
 /// A framing: finds messages in bytes, and makes bytes of messages.
 ///

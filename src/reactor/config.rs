@@ -109,7 +109,8 @@ impl Default for Config {
 /// What one connection may keep of the reactor's memory and patience.
 ///
 /// The three marks are a ladder. Above `high_water` a send says
-/// [`Sent::Backlogged`](crate::Sent::Backlogged) and reading from that connection stops; below
+/// [`Sent::Backlogged`](crate::Sent::Backlogged) and reading from that connection stops, unless it
+/// is `full_duplex`; below
 /// `low_water` reading goes on and `on_drain` is called, once; at `max_backlog` the policy of
 /// `overflow` applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +125,11 @@ pub struct Limits {
     pub max_backlog: usize,
     /// What happens to a message that meets a full backlog. Default: the connection closes.
     pub overflow: Overflow,
+    /// Whether reading goes on while the connection is backlogged. A server's answers are caused by
+    /// what it reads, so it stops, and a client that does not read cannot make it keep more. What
+    /// passes bytes on from elsewhere has to go on reading, or two of them that wait for each other
+    /// wait for ever. Default false; for what we [dial](crate::Dial) true.
+    pub full_duplex: bool,
     /// How long a closing connection waits for its peer: without progress while bytes are left to
     /// send, then for the peer's FIN. Default 5 s, as nginx's `lingering_timeout`. Zero: not at
     /// all.
@@ -144,6 +150,7 @@ impl Default for Limits {
             low_water: 16 * 1024,
             max_backlog: 1024 * 1024,
             overflow: Overflow::Close,
+            full_duplex: false,
             linger: Duration::from_secs(5),
             read_timeout: None,
             idle_timeout: None,

@@ -130,7 +130,7 @@ impl Hub {
         if datagrams.unsent.cost() <= high_water {
             return Sent::Accepted;
         }
-        datagrams.flags.set(Flags::BACKLOGGED);
+        datagrams.flags.set_backlogged(&datagrams.life.limits);
         if let Some(Entry::Session(session)) = self.slots.get_mut(sender) {
             if !session.flags.has(Flags::BACKLOGGED) {
                 session.flags.set(Flags::BACKLOGGED);
@@ -217,7 +217,7 @@ impl Hub {
             return;
         };
         if datagrams.unsent.cost() <= datagrams.life.limits.low_water
-            && datagrams.flags.take(Flags::BACKLOGGED)
+            && datagrams.flags.take_backlogged()
         {
             datagrams.flags.set(Flags::DRAINED);
         }

@@ -124,7 +124,8 @@ impl Dial {
         self
     }
 
-    /// The limits of the connection, instead of [`Config::limits`](crate::Config::limits).
+    /// The limits of the connection. Default: [`Config::limits`](crate::Config::limits), but
+    /// `full_duplex`.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
@@ -223,6 +224,10 @@ impl Hub {
         self.check_driver(driver);
         let dial = dial.into();
         let deadline = self.later(dial.deadline);
+        let limits = dial.limits.unwrap_or(Limits {
+            full_duplex: true,
+            ..self.config.limits
+        });
         let id = self.slots.vacant_id();
         let (addresses, name) = match dial.target {
             Target::Ip(addresses) => (addresses.into(), None),
@@ -237,7 +242,7 @@ impl Hub {
             error: None,
             flags: Flags::default(),
             driver,
-            limits: Rc::new(dial.limits.unwrap_or(self.config.limits)),
+            limits: Rc::new(limits),
             local: dial.local,
             patience: dial.deadline,
             deadline: self.deadlines.insert(deadline, (id, Due::Patience)),

@@ -111,7 +111,7 @@ impl Hub {
         match self.socket(id) {
             None => Sent::Closed,
             Some(socket) if socket.backlog() > socket.life.limits.high_water => {
-                socket.flags.set(Flags::BACKLOGGED);
+                socket.flags.set_backlogged(&socket.life.limits);
                 Sent::Backlogged
             }
             Some(_) => Sent::Accepted,
@@ -157,7 +157,7 @@ impl Hub {
                 socket.life.last_active = self.millis;
             }
             let backlog = socket.backlog();
-            if backlog <= socket.life.limits.low_water && socket.flags.take(Flags::BACKLOGGED) {
+            if backlog <= socket.life.limits.low_water && socket.flags.take_backlogged() {
                 socket.flags.set(Flags::DRAINED);
                 socket.life.last_read = self.millis;
                 if socket.held.is_some() {

@@ -96,12 +96,14 @@ impl Flags {
     pub(crate) const UNREF: Self = Self(1 << 19);
     /// The system was short of memory; a timer will try again.
     pub(crate) const STALLED: Self = Self(1 << 18);
+    /// Backlogged, and therefore not read from.
+    pub(crate) const HELD_BACK: Self = Self(1 << 22);
     /// That timer is set.
     pub(crate) const RETRYING: Self = Self(1 << 21);
 
     /// Any of these stops the reading.
     pub(crate) const BLOCKED: Self =
-        Self(Self::PAUSED.0 | Self::BACKLOGGED.0 | Self::MOVING.0 | Self::UNOPENED.0);
+        Self(Self::PAUSED.0 | Self::HELD_BACK.0 | Self::MOVING.0 | Self::UNOPENED.0);
     /// Any of these refuses further sends.
     pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
     /// Any of these makes reading more than a `recv`.
@@ -110,6 +112,20 @@ impl Flags {
     pub(crate) const SHUTTING: Self = Self(Self::CLOSING.0 | Self::FINISHING.0);
     /// Any of these is the end of it.
     pub(crate) const ENDED: Self = Self(Self::CLOSING.0 | Self::DEAD.0);
+
+    /// The backlog is above its high mark: reading stops, unless the limits want it to go on.
+    pub(crate) const fn set_backlogged(&mut self, limits: &Limits) {
+        self.set(Self::BACKLOGGED);
+        if !limits.full_duplex {
+            self.set(Self::HELD_BACK);
+        }
+    }
+
+    /// The backlog is below its low mark. True if it was above the high one since.
+    pub(crate) const fn take_backlogged(&mut self) -> bool {
+        self.clear(Self::HELD_BACK);
+        self.take(Self::BACKLOGGED)
+    }
 
     /// True if any bit of `other` is set.
     #[inline]

@@ -37,6 +37,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod client;
 mod cx;
 
 use std::any::Any;
@@ -48,12 +49,14 @@ use std::rc::Rc;
 use crate::id::{ConnId, ConnMap};
 use crate::reactor::{CloseReason, Driver, Framer, Hub, Kind, Origin, Timeout};
 
+pub use client::{Client, Retry};
 pub use cx::Cx;
 
 pub use crate::proto::Codec;
 pub use crate::proto::length::{self, Length};
 pub use crate::proto::line::{self, Lines};
 pub use crate::proto::raw::Raw;
+pub use crate::proto::text::{self, Text};
 
 /// What an application does about its TCP connections with framing `C`.
 ///
