@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::hub::Hub;
 use super::listen::Exhaustion;
 use super::socket::{Flags, Socket};
-use super::sys::Stream;
+use super::stream::Stream;
 
 /// Failures in a row that pass for the misfortune of so many clients. After that it is the
 /// listener's own, and it waits before it tries again.

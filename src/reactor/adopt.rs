@@ -13,7 +13,7 @@ use super::hub::{Errand, Hub, token};
 use super::listen::{Listen, Listening};
 use super::listener::Listener;
 use super::socket::{Flags, Socket};
-use super::sys::Adoptable;
+use super::stream::Adoptable;
 
 impl Hub {
     /// Listens, and gives the connections to a driver.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::sys::Faults;
+use super::faults::Faults;
 
 /// The budgets of the loop, and the limits of connections whose listener names none of its own.
 ///

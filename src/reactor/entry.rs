@@ -1,6 +1,6 @@
 //! What lives in a slot.
 
-use super::dial::Dialling;
+use super::dialling::Dialling;
 use super::driver::{CloseReason, DriverId, Timeout};
 use super::life::Life;
 use super::listener::Listener;

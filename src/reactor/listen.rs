@@ -14,7 +14,7 @@ use crate::id::ConnId;
 use super::address::{Address, Target, context};
 use super::config::Limits;
 use super::options::Options;
-use super::sys::Acceptor;
+use super::stream::Acceptor;
 use super::unix::{self, SocketFile};
 
 /// An address to listen on, and how.

@@ -11,7 +11,7 @@ use super::config::Limits;
 use super::driver::DriverId;
 use super::listen::{Exhaustion, Listen};
 use super::socket::Flags;
-use super::sys::Acceptor;
+use super::stream::Acceptor;
 use super::unix::SocketFile;
 
 /// A listening socket in the reactor.

@@ -25,13 +25,16 @@ mod clock;
 mod config;
 mod datagram;
 mod dial;
+mod dialling;
 mod driver;
 mod entry;
+mod faults;
 mod flow;
 mod hub;
 mod life;
 mod listen;
 mod listener;
+mod look;
 mod options;
 mod outbox;
 mod pool;
@@ -44,6 +47,7 @@ mod serve;
 mod session;
 mod socket;
 mod source;
+mod stream;
 mod sys;
 mod timers;
 mod topics;
@@ -65,13 +69,15 @@ pub use clock::Clock;
 pub use config::{Config, Limits, Overflow};
 pub use dial::{Dial, Peer};
 pub use driver::{CloseReason, Driver, DriverId, Framer, Kind, Origin, Timeout};
-pub use hub::{Hub, Info, Owner, Protocol, Sent};
+pub use faults::{Call, Fault, Faults};
+pub use hub::{Hub, Owner, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
+pub use look::{Info, Protocol};
 pub use publish::{Publish, Published};
 pub use remote::{Remote, RemoteError};
 pub use report::{Slowest, Totals, Turn};
 pub use source::Ready;
-pub use sys::{Adoptable, Call, Fault, Faults};
+pub use stream::Adoptable;
 pub use timers::TimerId;
 
 use entry::Entry;
@@ -324,14 +330,12 @@ impl<A> Reactor<A> {
                 self.hub.turn.stale += 1;
                 continue;
             };
-            let work = match entry {
-                Entry::Stream(socket) => socket.mark(event),
-                Entry::Datagrams(datagrams) => datagrams.mark(event),
-                Entry::Watched(watched) => watched.mark(event),
-                Entry::Dial(_) | Entry::Listener(_) => true,
-                Entry::Session(_) => false,
+            let (work, flags) = match entry {
+                Entry::Stream(socket) => (socket.mark(event), &mut socket.flags),
+                Entry::Datagrams(datagrams) => (datagrams.mark(event), &mut datagrams.flags),
+                Entry::Watched(watched) => (watched.mark(event), &mut watched.flags),
+                other => (true, other.flags_mut()),
             };
-            let flags = entry.flags_mut();
             if work && !flags.has(Flags::QUEUED) {
                 flags.set(Flags::QUEUED);
                 self.hub.ready.push_back(id);

@@ -12,7 +12,7 @@ use super::Reactor;
 use super::accept::Accepted;
 use super::bind::MAX_DATAGRAM;
 use super::datagram::Datagram;
-use super::dial::Failure;
+use super::dialling::Failure;
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::entry::Entry;
 use super::hub::{Due, Errand, Hub, Owner, Stopping};
@@ -24,13 +24,10 @@ use super::timers::TimerId;
 impl<A> Reactor<A> {
     /// Serves one id of the ready queue.
     pub(super) fn serve(&mut self, app: &mut A, id: ConnId) {
-        let Some(entry) = self.hub.slots.get_mut(id) else {
-            self.hub.turn.stale += 1;
-            return;
-        };
-        entry.flags_mut().clear(Flags::QUEUED);
-        match entry {
-            Entry::Stream(socket) => {
+        match self.hub.slots.get_mut(id) {
+            None => self.hub.turn.stale += 1,
+            Some(Entry::Stream(socket)) => {
+                socket.flags.clear(Flags::QUEUED);
                 let (driver, output) = (socket.driver, socket.outbox.is_some());
                 self.hub.serving = Some(id);
                 if output || socket.flags.has(Flags::DRAINED) {
@@ -40,21 +37,31 @@ impl<A> Reactor<A> {
                 self.hub.serving = None;
                 self.hub.flush_now(id);
             }
-            Entry::Datagrams(datagrams) => {
+            Some(other) => {
+                other.flags_mut().clear(Flags::QUEUED);
+                self.serve_other(app, id);
+            }
+        }
+    }
+
+    /// Serves what is no stream.
+    fn serve_other(&mut self, app: &mut A, id: ConnId) {
+        match self.hub.slots.get(id) {
+            Some(Entry::Datagrams(datagrams)) => {
                 if !datagrams.unsent.is_empty() || datagrams.flags.has(Flags::DRAINED) {
                     self.drain_datagrams(app, id);
                 }
                 self.read_datagrams(app, id);
             }
-            Entry::Listener(_) => self.accept(app, id),
-            Entry::Dial(_) => {
+            Some(Entry::Listener(_)) => self.accept(app, id),
+            Some(Entry::Dial(_)) => {
                 if let Some(origin) = self.hub.dial_progress(id) {
                     self.open(app, id, origin);
                     self.hub.queue(id);
                 }
             }
-            Entry::Watched(_) => self.lend_source(app, id),
-            Entry::Session(_) => {}
+            Some(Entry::Watched(_)) => self.lend_source(app, id),
+            Some(Entry::Session(_) | Entry::Stream(_)) | None => {}
         }
     }
 

@@ -23,7 +23,8 @@ use super::config::Limits;
 use super::driver::{CloseReason, DriverId, Timeout};
 use super::life::Life;
 use super::outbox::{MAX_SLICES, Outbox};
-use super::sys::{Stream, Sys};
+use super::stream::Stream;
+use super::sys::Sys;
 
 /// The state of one stream. Kept small: an idle connection is little more than this.
 #[derive(Debug)]
