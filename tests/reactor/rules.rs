@@ -51,7 +51,7 @@ fn t10_a_callback_has_no_way_to_a_turn() {
         let mut calls = code(&text).filter(calls);
         if path == reactor {
             waits = calls.count();
-        } else if path != seam {
+        } else if path != seam && !path.ends_with("src/testing.rs") {
             assert_eq!(calls.next(), None, "{path:?} waits");
         }
         let lent = path.ends_with("reactor/hub.rs") || path.ends_with("reactor/driver.rs");
