@@ -7,11 +7,11 @@
 //! ```text
 //!   your program   one type with the whole state, lent by &mut: no Arc, no Mutex, no RefCell
 //!   -------------------------------------------------------------------------------------
-//!   net            drivers: tcp                         glue between bytes and sockets
+//!   net            drivers: tcp, udp, sources, signals  glue between bytes and sockets
 //!   -------------------------------------------------------------------------------------
 //!   reactor        Reactor, Hub, Driver, timers, topics the loop; knows no protocol
 //!   -------------------------------------------------------------------------------------
-//!   proto          codecs: lines, length prefixes       bytes in, messages out; no sockets
+//!   proto          codecs: lines, length prefixes, ..   bytes in, messages out; no sockets
 //!   -------------------------------------------------------------------------------------
 //!   id             ConnId, ConnMap                      names that are never used twice
 //! ```
@@ -68,7 +68,7 @@
 //!
 //! `reactor/mod.rs` for the turn, `reactor/serve.rs` for what it does per connection,
 //! `reactor/socket.rs` for the rules of edge-triggered readiness, `reactor/hub.rs` for sending and
-//! closing, `net/tcp.rs` for a driver, `proto/line.rs` for a codec. `docs/ARCHITECTURE.md` draws
+//! closing, `net/tcp/mod.rs` for a driver, `proto/line.rs` for a codec. `docs/ARCHITECTURE.md` draws
 //! the map.
 #![forbid(unsafe_code)]
 

@@ -47,10 +47,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use crate::id::{ConnId, ConnMap};
@@ -278,6 +280,27 @@ impl Knock<'_> {
             }
         }
     }
+}
+
+/// Datagrams that the kernel has dropped because a socket's buffer was full, since it was bound:
+/// what came faster than the loop received. `None` where the system does not tell, which is
+/// everywhere but on Linux.
+///
+/// This reads two files of procfs, whose length grows with the sockets of the host: for a counter
+/// that is looked at now and then.
+pub fn kernel_drops(hub: &Hub, socket: ConnId) -> Option<u64> {
+    let descriptor = hub.descriptor(socket)?.as_raw_fd();
+    let link = fs::read_link(format!("/proc/self/fd/{descriptor}")).ok()?;
+    let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(fs::read_to_string);
+    tables
+        .iter()
+        .flatten()
+        .flat_map(|table| table.lines())
+        .find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (words.get(9) == Some(&inode)).then(|| words.last()?.parse().ok())?
+        })
 }
 
 impl fmt::Debug for Knock<'_> {
