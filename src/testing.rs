@@ -264,7 +264,8 @@ impl Script {
                 }
             }
         }
-        Ok(())
+        drop(peer);
+        settle(reactor, app)
     }
 
     /// Plays the script whole, byte by byte, and split at every position, each time on a new

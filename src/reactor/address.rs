@@ -91,10 +91,12 @@ impl Target {
 /// Asks the system for the addresses behind `HOST:PORT`.
 pub(crate) fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     let addresses = name.to_socket_addrs().map_err(|error| {
-        let hint = if error.kind() == io::ErrorKind::InvalidInput {
-            " (expected HOST:PORT, such as 127.0.0.1:7000 or [::1]:7000)"
-        } else {
-            ""
+        let is_plausible = |(host, port): (&str, &str)| {
+            !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()
+        };
+        let hint = match name.rsplit_once(':').is_some_and(is_plausible) {
+            true => "",
+            false => " (expected HOST:PORT, such as 127.0.0.1:7000 or [::1]:7000)",
         };
         context(
             &error,

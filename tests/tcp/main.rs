@@ -10,12 +10,15 @@
 mod support;
 
 mod addresses;
+mod client;
 mod codec;
+mod duplex;
 mod echo;
 mod flow;
 mod info;
 mod length;
 mod lines;
 mod options;
+mod scripts;
 mod served;
 mod service;
