@@ -91,6 +91,7 @@ impl Client {
     fn typed(&mut self, hub: &mut Hub, line: &[u8]) {
         let Some(server) = self.server else { return };
         if self.args.prompt && line.is_empty() {
+            self.server = None;
             return hub.close(server);
         }
         let mut message = line.to_vec();
@@ -123,8 +124,8 @@ impl Client {
         } else {
             out.write_all(answer)
         };
-        if printed.and_then(|()| out.flush()).is_err() {
-            return hub.stop();
+        if let Err(error) = printed.and_then(|()| out.flush()) {
+            return self.fail(hub, &format!("error: standard output: {error}"));
         }
         if self.in_turns {
             println!();
@@ -139,8 +140,20 @@ impl Client {
         self.server = None;
         match reason {
             CloseReason::Local => hub.stop(),
-            _ if self.args.retry => log::warn!("{reason}"),
-            CloseReason::Peer => hub.stop(),
+            CloseReason::Peer if self.stdin.is_none() => hub.stop(),
+            _ if self.args.retry => {
+                eprintln!("{reason}; trying again");
+                // Until there is a server again.
+                if let Some(stdin) = self.stdin {
+                    hub.pause(stdin);
+                }
+            }
+            CloseReason::Peer => {
+                if self.args.prompt {
+                    eprintln!("\n{reason}");
+                }
+                hub.stop();
+            }
             _ => self.fail(hub, &format!("error: {reason}")),
         }
     }
@@ -240,6 +253,10 @@ impl tcp::Handler<tcp::Lines> for Client {
 
     fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Lines>, (): &mut (), line: &[u8]) {
         self.typed(cx, line);
+    }
+
+    fn on_error(&mut self, cx: &mut tcp::Cx<'_, tcp::Lines>, (): &mut (), e: tcp::line::Error) {
+        self.fail(cx, &format!("error: standard input: {e}"));
     }
 
     fn on_close(&mut self, cx: &mut tcp::Cx<'_, tcp::Lines>, (): (), _: CloseReason) {

@@ -53,21 +53,26 @@ impl tcp::Handler for OkServer {
 
     fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): &mut (), data: &[u8]) {
         // What a stranger sent may contain what a terminal would obey.
-        println!("Get value {}", String::from_utf8_lossy(data).escape_debug());
+        let is_order = |c: char| c.is_control() && c != '\n' && c != '\t';
+        let text = String::from_utf8_lossy(data).replace(is_order, "\u{fffd}");
+        println!("Get value {text}");
         cx.send(b"OK").ignore();
     }
 
     fn on_eof(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): &mut ()) {
         println!("Exit Server");
         cx.close_for(CloseReason::Peer);
-        if self.once {
-            cx.shutdown(Duration::from_secs(1));
-        }
     }
 
     fn on_timeout(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): &mut (), timeout: Timeout) {
         println!("Time out");
         cx.close_for(CloseReason::TimedOut(timeout));
+    }
+
+    fn on_close(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>, (): (), _: CloseReason) {
+        if self.once {
+            cx.shutdown(Duration::from_secs(1));
+        }
     }
 }
 
@@ -77,7 +82,6 @@ fn main() -> ExitCode {
     match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("Bind Failed...");
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
@@ -92,8 +96,10 @@ fn serve(args: &Args) -> std::io::Result<()> {
         ..Limits::default()
     };
     let listen = Listen::tcp(&args.address).backlog(5).limits(limits);
-    let listening = reactor.listen(listen, driver)?;
     println!("Socket Created");
+    let listening = reactor
+        .listen(listen, driver)
+        .inspect_err(|_| println!("Bind Failed..."))?;
     eprintln!("listening tcp {}", listening.local_addr);
     reactor.run(&mut OkServer { once: args.once })
 }

@@ -55,7 +55,10 @@ impl tcp::Handler<tcp::Text> for Desk {
     }
 
     fn on_message(&mut self, cx: &mut tcp::Cx<'_, tcp::Text>, (): &mut (), text: &str) {
-        println!("{}: {}", cx.id(), text.trim_end().escape_debug());
+        // What a stranger sent may contain what a terminal would obey.
+        let is_order = |c: char| c.is_control() && c != '\n' && c != '\t';
+        let text = text.trim_end().replace(is_order, "\u{fffd}");
+        println!("{}: {text}", cx.id());
         self.waiting.push_back(cx.id());
         if self.waiting.len() == 1 {
             self.prompt();
@@ -75,8 +78,13 @@ impl tcp::Handler<tcp::Text> for Desk {
 
     fn on_close(&mut self, cx: &mut tcp::Cx<'_, tcp::Text>, (): (), reason: CloseReason) {
         let id = cx.id();
-        self.waiting.retain(|waiting| *waiting != id);
         log::debug!("{id} ended: {reason}");
+        if self.waiting.contains(&id) {
+            // Whose answer is being typed may have changed by that.
+            println!("\n{id} has left");
+            self.waiting.retain(|waiting| *waiting != id);
+            self.prompt();
+        }
     }
 }
 
@@ -95,6 +103,7 @@ impl tcp::Handler<tcp::Lines> for Desk {
         cx.hub().send(caller, answer).ignore();
         if !self.keep {
             cx.hub().close(caller);
+            self.waiting.retain(|waiting| *waiting != caller);
         }
         self.prompt();
     }

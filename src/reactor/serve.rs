@@ -152,7 +152,6 @@ impl<A> Reactor<A> {
                     from,
                     length,
                 } => {
-                    self.hub.opened_session = None;
                     self.call(id, driver, "on_datagram", |driver, hub, buffer| {
                         driver.on_datagram(app, hub, id, from, &mut buffer[..length]);
                     });
@@ -414,6 +413,7 @@ impl<A> Reactor<A> {
         let Some(driver) = drivers.get_mut(usize::from(driver.0)) else {
             return;
         };
+        hub.opened_session = None;
         if !guarded(hub, callback, |hub| call(driver.as_mut(), hub, buffer)) {
             hub.panicked(id, callback);
         }
