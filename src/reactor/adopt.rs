@@ -50,7 +50,8 @@ impl Hub {
         let mut socket = Socket::new(stream, peer, driver, limits, self.millis);
         socket.flags.set(Flags::UNOPENED);
         let id = self.take_stream(socket)?;
-        self.errands.push_back(Errand::Opened(id, Origin::Adopted));
+        self.errands
+            .push_back(Errand::Opened(id, driver, Origin::Adopted));
         Ok(id)
     }
 }

@@ -115,6 +115,11 @@ impl Hub {
         let limits = &datagrams.life.limits;
         if datagrams.unsent.cost() >= limits.max_backlog {
             self.totals.dropped += 1;
+            if datagrams.unsent.is_empty() {
+                // Nobody would report room, nor the end of a shortage.
+                datagrams.flags.set(Flags::WRITABLE);
+                datagrams.flags.clear(Flags::STALLED);
+            }
             return Sent::Dropped;
         }
         let high_water = limits.high_water;
@@ -302,6 +307,7 @@ impl Hub {
         };
         match error.kind() {
             io::ErrorKind::WouldBlock => {
+                datagrams.failures = 0;
                 datagrams.flags.clear(Flags::READABLE);
                 return Datagram::Nothing;
             }

@@ -220,7 +220,7 @@ impl Hub {
         self.count_in(driver);
         self.arm(id);
         let origin = Origin::Dialled { ticket };
-        self.errands.push_back(Errand::Opened(id, origin));
+        self.errands.push_back(Errand::Opened(id, driver, origin));
         Ok(())
     }
 
@@ -328,6 +328,11 @@ impl Hub {
             error,
         })));
     }
+}
+
+/// The error of a dial whose id was closed.
+pub(super) fn cancelled() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "cancelled")
 }
 
 impl Dialling {

@@ -98,6 +98,10 @@ impl Entry {
     pub(crate) fn passed(&mut self, now: u64) -> Option<Timeout> {
         match self {
             Self::Stream(socket) => socket.passed(now),
+            Self::Datagrams(datagrams) if datagrams.peer.is_some() => {
+                datagrams.life.excuse(datagrams.flags, now);
+                datagrams.life.passed(now)
+            }
             _ => self.life_mut()?.passed(now),
         }
     }

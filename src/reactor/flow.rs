@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::id::ConnId;
 
+use super::dialling::cancelled;
 use super::driver::{CloseReason, DriverId};
 use super::entry::Entry;
 use super::hub::{Errand, Hub, Stopping};
@@ -27,7 +28,10 @@ impl Hub {
     pub fn resume(&mut self, id: ConnId) {
         let now = self.millis;
         if let Some(Entry::Datagrams(datagrams)) = self.slots.get_mut(id) {
-            datagrams.flags.clear(Flags::PAUSED);
+            if datagrams.flags.take(Flags::PAUSED) {
+                datagrams.resumed = now;
+                datagrams.life.heard(now);
+            }
             if datagrams.has_work() {
                 self.queue(id);
             }
@@ -156,8 +160,7 @@ impl Hub {
             return;
         }
         if let Entry::Dial(_) = entry {
-            let kind = std::io::ErrorKind::ConnectionAborted;
-            return self.dial_failed(id, std::io::Error::new(kind, "cancelled"));
+            return self.dial_failed(id, cancelled());
         }
         let closing = entry.flags().has(Flags::CLOSING);
         entry.flags_mut().set(Flags::DEAD);

@@ -118,7 +118,7 @@ pub(crate) enum Errand {
     DialFailed(Box<Failure>),
     Failed(ConnId, std::io::Error),
     HandOver(ConnId, DriverId),
-    Opened(ConnId, Origin),
+    Opened(ConnId, DriverId, Origin),
     Post(ConnId, Box<dyn Any>),
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::config::Limits;
 use super::driver::Timeout;
+use super::socket::Flags;
 use super::timers::TimerId;
 
 /// The limits of a connection and the times that they are held against, in milliseconds of the
@@ -40,6 +41,16 @@ impl Life {
     #[inline]
     pub(crate) const fn heard(&mut self, now: u64) {
         (self.last_read, self.last_active) = (now, now);
+    }
+
+    /// Silence that we have brought about ourselves is no fault of the peer.
+    pub(crate) fn excuse(&mut self, flags: Flags, now: u64) {
+        if flags.has(Flags::BLOCKED) || flags.has(Flags::EOF) {
+            self.last_read = now;
+        }
+        if flags.has(Flags::PAUSED) {
+            self.last_active = now;
+        }
     }
 
     /// When the next time-out passes, if there is any.

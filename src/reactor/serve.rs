@@ -12,7 +12,7 @@ use super::Reactor;
 use super::accept::Accepted;
 use super::bind::MAX_DATAGRAM;
 use super::datagram::Datagram;
-use super::dialling::Failure;
+use super::dialling::{Failure, cancelled};
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::entry::Entry;
 use super::hub::{Due, Errand, Hub, Owner, Stopping};
@@ -155,6 +155,9 @@ impl<A> Reactor<A> {
                     self.call(id, driver, "on_datagram", |driver, hub, buffer| {
                         driver.on_datagram(app, hub, id, from, &mut buffer[..length]);
                     });
+                    if let Some(session) = self.hub.opened_session.take() {
+                        self.hub.credit(session, from, length);
+                    }
                 }
                 Datagram::Failed(driver, error) => {
                     self.call(socket, driver, "on_error", |driver, hub, _| {
@@ -192,7 +195,7 @@ impl<A> Reactor<A> {
     pub(super) fn run_errands(&mut self, app: &mut A) {
         for _ in 0..self.hub.errands.len() {
             match self.hub.errands.pop_front() {
-                Some(Errand::Opened(id, origin)) => self.open(app, id, origin),
+                Some(Errand::Opened(id, driver, origin)) => self.opened(app, id, driver, origin),
                 Some(Errand::DialFailed(failure)) => {
                     let Failure {
                         id,
@@ -225,6 +228,18 @@ impl<A> Reactor<A> {
                 None => break,
             }
             self.hub.lap();
+        }
+    }
+
+    /// Tells the driver of something new, or of a dial that was cancelled before it heard of it.
+    fn opened(&mut self, app: &mut A, id: ConnId, driver: DriverId, origin: Origin) {
+        match origin {
+            Origin::Dialled { ticket } if !self.hub.is_open(id) => {
+                self.call_driver(driver, "on_dial_failed", |driver, hub| {
+                    driver.on_dial_failed(app, hub, id, ticket, cancelled());
+                });
+            }
+            origin => self.open(app, id, origin),
         }
     }
 
@@ -337,6 +352,7 @@ impl<A> Reactor<A> {
     /// Looks whether a connection's patience is over.
     fn time_out(&mut self, app: &mut A, id: ConnId, timer: TimerId) {
         let now = self.hub.millis;
+        self.hub.excuse_session(id);
         let Some(entry) = self.hub.slots.get_mut(id) else {
             return;
         };
@@ -380,7 +396,7 @@ impl<A> Reactor<A> {
                     self.hub.flush_now(id);
                 }
             } else if let Some(id) = self.hub.dead.pop_front() {
-                if let Some((driver, reason)) = self.hub.opened(id) {
+                if let Some((driver, reason)) = self.hub.heard_of(id) {
                     self.hub.turn.closes += 1;
                     self.call(id, driver, "on_close", |driver, hub, _| {
                         driver.on_close(app, hub, id, reason);
@@ -469,13 +485,17 @@ impl Hub {
             // One peer's datagram must not end the service for all others.
             log::error!("{callback} panicked; a datagram of {id} is lost");
             if let Some(session) = self.opened_session.take() {
-                self.end(session, CloseReason::Panicked);
+                self.end_by_panic(session);
             }
             return;
         }
         log::error!("{callback} panicked; closing {id}, peer {peer:?}");
+        self.end_by_panic(id);
+    }
+
+    /// Whatever else it did: after a panic the driver must not call the application again.
+    fn end_by_panic(&mut self, id: ConnId) {
         self.reset(id, CloseReason::Panicked);
-        // Whatever else it did: after a panic the driver must not call the application again.
         if let Some(reason) = self.slots.get_mut(id).and_then(Entry::reason_mut) {
             *reason = CloseReason::Panicked;
         }
@@ -528,7 +548,7 @@ impl Hub {
     }
 
     /// The driver of a connection that it has heard of, and why it ends.
-    fn opened(&mut self, id: ConnId) -> Option<(DriverId, CloseReason)> {
+    fn heard_of(&mut self, id: ConnId) -> Option<(DriverId, CloseReason)> {
         let entry = self.slots.get_mut(id)?;
         if entry.flags().has(Flags::UNOPENED) {
             return None;

@@ -49,7 +49,9 @@ pub(crate) struct Datagrams {
     pub(crate) full: Full,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
-    /// Receptions that have failed since one succeeded.
+    /// When reading was last resumed.
+    pub(crate) resumed: u64,
+    /// Receptions that have failed since one did not.
     pub(crate) failures: u32,
     /// What the kernel did not take.
     pub(crate) unsent: Unsent,
@@ -153,6 +155,7 @@ impl Datagrams {
             full: Full::Evict,
             bytes_read: 0,
             bytes_written: 0,
+            resumed: 0,
             failures: 0,
             unsent: Unsent::default(),
             waits_for_room: false,
@@ -216,7 +219,8 @@ impl Hub {
         self.sys
             .register_datagrams(&self.registry, &mut datagrams.socket, id)?;
         self.insert(Entry::Datagrams(Box::new(datagrams)), driver);
-        self.errands.push_back(Errand::Opened(id, Origin::Bound));
+        self.errands
+            .push_back(Errand::Opened(id, driver, Origin::Bound));
         log::info!("listening udp {local_addr}");
         Ok(Bound { id, local_addr })
     }
@@ -283,7 +287,8 @@ impl Hub {
     /// Closes about the session heard of longest ago, if the socket's policy is that: the clock
     /// algorithm. Those heard of since they were last looked at are passed over.
     fn make_room(&mut self, socket: ConnId) -> bool {
-        for look in 0.. {
+        let mut looks = 0;
+        loop {
             let Some(Entry::Datagrams(datagrams)) = self.slots.get_mut(socket) else {
                 return false;
             };
@@ -297,7 +302,8 @@ impl Hub {
                 continue;
             };
             let (heard, is_open) = (session.life.last_read, !session.flags.has(Flags::DEAD));
-            if heard > seen && look < LOOKS {
+            if is_open && heard > seen && looks < LOOKS {
+                looks += 1;
                 if let Some(Entry::Datagrams(datagrams)) = self.slots.get_mut(socket) {
                     datagrams.order.push_back((id, heard));
                 }
@@ -307,7 +313,34 @@ impl Hub {
                 return true;
             }
         }
-        false
+    }
+
+    /// Counts the datagram that a session was opened about.
+    pub(super) fn credit(&mut self, id: ConnId, from: SocketAddr, length: usize) {
+        if let Some(Entry::Session(session)) = self.slots.get_mut(id) {
+            if session.peer == from {
+                session.bytes_read += length as u64;
+            }
+        }
+    }
+
+    /// A session is not heard while its socket is paused, through no fault of its peer.
+    pub(super) fn excuse_session(&mut self, id: ConnId) {
+        let Some(Entry::Session(session)) = self.slots.get(id) else {
+            return;
+        };
+        let Some(Entry::Datagrams(datagrams)) = self.slots.get(session.socket) else {
+            return;
+        };
+        let since = match datagrams.flags.has(Flags::PAUSED) {
+            true => self.millis,
+            false => datagrams.resumed,
+        };
+        if let Some(Entry::Session(session)) = self.slots.get_mut(id) {
+            let life = &mut session.life;
+            life.last_read = life.last_read.max(since);
+            life.last_active = life.last_active.max(since);
+        }
     }
 
     /// Forgets a session that ends: a further datagram of its peer is a stranger's.

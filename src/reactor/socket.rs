@@ -331,24 +331,14 @@ impl Socket {
         if self.flags.has(Flags::CLOSING) {
             return Some(self.life.lingered());
         }
-        self.excuse(now);
+        self.life.excuse(self.flags, now);
         self.life.next()
     }
 
     /// Which time-out has passed at `now`, if any. Silence that has passed begins anew.
     pub(crate) fn passed(&mut self, now: u64) -> Option<Timeout> {
-        self.excuse(now);
+        self.life.excuse(self.flags, now);
         self.life.passed(now)
-    }
-
-    /// Silence that we have brought about ourselves is no fault of the peer.
-    fn excuse(&mut self, now: u64) {
-        if self.flags.has(Flags(Flags::BLOCKED.0 | Flags::EOF.0)) {
-            self.life.last_read = now;
-        }
-        if self.flags.has(Flags::PAUSED) {
-            self.life.last_active = now;
-        }
     }
 }
 

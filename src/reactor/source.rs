@@ -88,7 +88,8 @@ impl Hub {
             ready: Ready::default(),
         };
         self.insert(Entry::Watched(Box::new(watched)), driver);
-        self.errands.push_back(Errand::Opened(id, Origin::Watched));
+        self.errands
+            .push_back(Errand::Opened(id, driver, Origin::Watched));
         Ok(id)
     }
 
