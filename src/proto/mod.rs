@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "http")]
+pub mod http1;
 pub mod length;
 pub mod line;
 pub mod proxy;
