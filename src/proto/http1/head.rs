@@ -158,19 +158,13 @@ impl<'a> Framing<'a> {
         for header in headers.0 {
             // Most fields are told apart by the length of their names.
             match header.name.len() {
-                4 if is(header, "host") => {
-                    if framing.host.replace(header.value).is_some() {
-                        return Err(Error::BadHost);
-                    }
-                }
+                4 if is(header, "host") => once(&mut framing.host, header.value, Error::BadHost)?,
                 6 if is(header, "expect") => framing.expect = Some(header.value),
                 7 if is(header, "upgrade") => framing.upgrade = Some(header.value),
                 10 if is(header, "connection") => framing.connection(header.value),
                 14 if is(header, "content-length") => {
                     let length = decimal(header.value).ok_or(Error::BadContentLength)?;
-                    if framing.content_length.replace(length).is_some() {
-                        return Err(Error::BadContentLength);
-                    }
+                    once(&mut framing.content_length, length, Error::BadContentLength)?;
                 }
                 17 if is(header, "transfer-encoding") => {
                     if framing.transfer_encoding || version == Version::Http10 {
@@ -222,6 +216,14 @@ impl<'a> Framing<'a> {
         let asked = self.connection_upgrade && version == Version::Http11;
         let value = self.upgrade.filter(|_| asked)?;
         core::str::from_utf8(value).ok()
+    }
+}
+
+/// Enters what may be there only once.
+fn once<T>(place: &mut Option<T>, value: T, error: Error) -> Result<(), Error> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(error),
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
             parse(&head, |request| {
-                assert_eq!(request.unwrap().body, body, "{fields}")
+                assert_eq!(request.unwrap().body, body, "{fields}");
             });
         }
         for length in [
@@ -385,7 +385,7 @@ mod tests {
         ] {
             let head = format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
             parse(&head, |request| {
-                assert_eq!(request.unwrap().keep_alive, kept, "{head}")
+                assert_eq!(request.unwrap().keep_alive, kept, "{head}");
             });
         }
     }

@@ -138,7 +138,7 @@ mod tests {
         ] {
             let head = format!("HTTP/1.1 {status}\r\n{fields}");
             parse(&head, "GET", |response| {
-                assert_eq!(response.unwrap().upgrade, upgrade)
+                assert_eq!(response.unwrap().upgrade, upgrade);
             });
         }
     }
