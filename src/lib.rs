@@ -84,6 +84,8 @@ mod reactor;
 pub mod testing;
 
 pub use id::{ConnId, ConnMap};
+#[cfg(feature = "http")]
+pub use net::http;
 #[cfg(feature = "signals")]
 pub use net::signals;
 #[cfg(feature = "inherited")]

@@ -3,6 +3,8 @@
 //! A driver is the glue between a codec of [`proto`](crate::proto), which knows bytes, and the
 //! [`reactor`](crate::Reactor), which knows sockets.
 
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "inherited")]
 mod inherited;
 #[cfg(feature = "signals")]

@@ -130,8 +130,8 @@ pub struct Limits {
     /// passes bytes on from elsewhere has to go on reading, or two of them that wait for each other
     /// wait for ever. Default false; for what we [dial](crate::Dial) true.
     pub full_duplex: bool,
-    /// How long a closing connection waits for its peer: without progress while bytes are left to
-    /// send, then for the peer's FIN. Default 5 s, as nginx's `lingering_timeout`. Zero: not at
+    /// How long a closing connection waits for its peer: while bytes are left to send, to take
+    /// another 16 KiB of them, then for its FIN. Default 5 s, as nginx's `lingering_timeout`. Zero: not at
     /// all.
     pub linger: Duration,
     /// The longest silence of the peer while we are reading: `settimeout` of Python's sockets.

@@ -188,6 +188,8 @@ pub enum Origin {
     HandedOver {
         /// That driver.
         from: DriverId,
+        /// What came with it by [`Hub::hand_over_with`].
+        ticket: Option<Box<dyn Any>>,
     },
     /// [`Hub::watch`] took it in.
     Watched,

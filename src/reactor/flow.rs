@@ -50,6 +50,20 @@ impl Hub {
         }
     }
 
+    /// Gives its driver again what that has left unconsumed, without waiting for more: it can do
+    /// something with it now.
+    pub fn redeliver(&mut self, id: ConnId) {
+        let Some(socket) = self.socket(id) else {
+            return;
+        };
+        if socket.held.is_some() {
+            socket.flags.set(Flags::REDELIVER);
+            if socket.has_work() {
+                self.queue(id);
+            }
+        }
+    }
+
     /// Finishes our side: what is queued is sent, then FIN. Reading goes on, until the peer
     /// finishes too.
     pub fn shutdown_write(&mut self, id: ConnId) {
@@ -92,10 +106,20 @@ impl Hub {
     /// Gives a connection to another driver, in the next turn. Bytes not consumed by then go to
     /// that driver, which begins unpaused and hears of the peer's end itself.
     pub fn hand_over(&mut self, id: ConnId, driver: DriverId) {
+        self.give(id, driver, None);
+    }
+
+    /// The same with a word about it, for the other driver's `on_open`.
+    pub fn hand_over_with(&mut self, id: ConnId, driver: DriverId, ticket: Box<dyn Any>) {
+        self.give(id, driver, Some(ticket));
+    }
+
+    fn give(&mut self, id: ConnId, driver: DriverId, ticket: Option<Box<dyn Any>>) {
         self.check_driver(driver);
         if let Some(socket) = self.socket(id) {
             socket.flags.set(Flags::MOVING);
-            self.errands.push_back(Errand::HandOver(id, driver));
+            self.errands
+                .push_back(Errand::HandOver(id, driver, ticket));
         }
     }
 

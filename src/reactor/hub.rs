@@ -117,7 +117,7 @@ pub(crate) enum Due {
 pub(crate) enum Errand {
     DialFailed(Box<Failure>),
     Failed(ConnId, std::io::Error),
-    HandOver(ConnId, DriverId),
+    HandOver(ConnId, DriverId, Option<Box<dyn Any>>),
     Opened(ConnId, DriverId, Origin),
     Post(ConnId, Box<dyn Any>),
 }

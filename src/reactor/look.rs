@@ -105,6 +105,27 @@ impl Hub {
         }
     }
 
+    /// The peer's address, of a connection that has one by IP: of [`info`](Self::info) the part
+    /// that costs no system call.
+    pub fn peer_addr(&self, id: ConnId) -> Option<SocketAddr> {
+        match self.slots.get(id)? {
+            Entry::Stream(socket) => socket.peer,
+            Entry::Datagrams(datagrams) => datagrams.peer,
+            Entry::Session(session) => Some(session.peer),
+            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
+        }
+    }
+
+    /// Bytes that were sent to a connection, those that wait not included.
+    pub fn bytes_written(&self, id: ConnId) -> u64 {
+        match self.slots.get(id) {
+            Some(Entry::Stream(socket)) => socket.bytes_written,
+            Some(Entry::Datagrams(datagrams)) => datagrams.bytes_written,
+            Some(Entry::Session(session)) => session.bytes_written,
+            _ => 0,
+        }
+    }
+
     /// The descriptor of a connection or datagram socket, for socket options that are not offered
     /// here. Reading, writing or registering it behind the reactor's back breaks the connection.
     pub fn descriptor(&self, id: ConnId) -> Option<BorrowedFd<'_>> {

@@ -18,6 +18,10 @@ use super::socket::Flags;
 /// read brings.
 const FLUSH_AT: usize = 64 * 1024;
 
+/// What a closing connection has to take of its backlog to be given the same time again. Byte by
+/// byte, it could stay for ever.
+const LINGER_STEP: usize = 16 * 1024;
+
 /// Empty outboxes kept for the next connections that send. As many as are flushed in one turn, at
 /// most 16 KiB each.
 const SPARE_OUTBOXES: usize = 64;
@@ -146,6 +150,7 @@ impl Hub {
             return;
         }
         if socket.outbox.is_some() && !socket.flags.has(Flags::STALLED) {
+            let before = socket.backlog();
             let (written, calls) = match socket.flush(&self.sys, self.config.write_budget) {
                 Ok(result) => result,
                 Err(error) => return self.end(id, CloseReason::from_error(&error)),
@@ -153,10 +158,14 @@ impl Hub {
             log::trace!("write {id}: {written} bytes");
             self.turn.writes += calls;
             self.turn.bytes_written += written as u64;
-            if written > 0 {
+            let backlog = socket.backlog();
+            // A closing connection has to get on: see `Limits::linger`.
+            let counts = !socket.flags.has(Flags::CLOSING)
+                || backlog / LINGER_STEP != before / LINGER_STEP
+                || backlog == 0;
+            if written > 0 && counts {
                 socket.life.last_active = self.millis;
             }
-            let backlog = socket.backlog();
             if backlog <= socket.life.limits.low_water && socket.flags.take_backlogged() {
                 socket.flags.set(Flags::DRAINED);
                 socket.life.last_read = self.millis;

@@ -4,6 +4,7 @@
 //! the loop's buffer borrowed side by side, and inside `catch_unwind`, so that a panic costs one
 //! connection and not the loop.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::id::ConnId;
@@ -215,7 +216,7 @@ impl<A> Reactor<A> {
                         });
                     }
                 }
-                Some(Errand::HandOver(id, to)) => self.hand_over(app, id, to),
+                Some(Errand::HandOver(id, to, ticket)) => self.hand_over(app, id, to, ticket),
                 Some(Errand::Post(id, message)) => {
                     if let Some(driver) = self.hub.open_driver(id) {
                         self.call(id, driver, "on_post", |driver, hub, _| {
@@ -254,7 +255,13 @@ impl<A> Reactor<A> {
         });
     }
 
-    fn hand_over(&mut self, app: &mut A, id: ConnId, to: DriverId) {
+    fn hand_over(
+        &mut self,
+        app: &mut A,
+        id: ConnId,
+        to: DriverId,
+        ticket: Option<Box<dyn Any>>,
+    ) {
         let Some(from) = self.hub.open_driver(id) else {
             return;
         };
@@ -264,7 +271,7 @@ impl<A> Reactor<A> {
         });
         self.hub.move_to(id, to);
         self.call(id, to, "on_open", |driver, hub, _| {
-            driver.on_open(app, hub, id, Origin::HandedOver { from });
+            driver.on_open(app, hub, id, Origin::HandedOver { from, ticket });
         });
         self.hub.may_serve(id);
     }

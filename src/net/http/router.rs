@@ -1,0 +1,331 @@
+//! Which handler a path leads to.
+//!
+//! A tree of segments: at each one what is written out comes before `:name`, and that before `*`.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// Parts of a path that a route may name.
+const MAX_PARAMS: usize = 8;
+
+/// All routes of a server. What they lead to is a number.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    root: Node,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    statics: Vec<(Box<str>, Self)>,
+    param: Option<Box<Self>>,
+    /// The target of the path that ends here.
+    here: Option<usize>,
+    /// The target of all paths that go on from here.
+    rest: Option<usize>,
+}
+
+/// What there is at one path.
+#[derive(Debug, Default)]
+pub(super) struct Target {
+    pattern: Box<str>,
+    names: Vec<Box<str>>,
+    methods: Vec<(Box<str>, usize)>,
+    any: Option<usize>,
+}
+
+/// What a path has led to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matched<'a> {
+    target: Option<&'a Target>,
+    values: [&'a str; MAX_PARAMS],
+    pub(super) rest: &'a str,
+}
+
+impl<'a> Matched<'a> {
+    pub(super) const NONE: Self = Self {
+        target: None,
+        values: [""; MAX_PARAMS],
+        rest: "",
+    };
+
+    pub(super) fn param(&self, name: &str) -> Option<&'a str> {
+        let names = &self.target?.names;
+        let at = names.iter().position(|own| **own == *name)?;
+        self.values.get(at).copied()
+    }
+}
+
+impl Router {
+    /// Adds a route, for one method or for any. An error says what is wrong with it.
+    pub(super) fn add(
+        &mut self,
+        method: Option<&str>,
+        pattern: &str,
+        handler: usize,
+    ) -> Result<(), String> {
+        let Some(path) = pattern.strip_prefix('/') else {
+            return Err(format!("the route `{pattern}` does not begin with a slash"));
+        };
+        let (mut node, mut names, mut segments) = (&mut self.root, Vec::new(), path.split('/'));
+        let place = loop {
+            let Some(segment) = segments.next() else {
+                break &mut node.here;
+            };
+            if segment == "*" {
+                if segments.next().is_some() {
+                    return Err(format!("the route `{pattern}` goes on behind its `*`"));
+                }
+                break &mut node.rest;
+            }
+            node = match segment.strip_prefix(':') {
+                Some("") => return Err(format!("a part of the route `{pattern}` has no name")),
+                Some(name) => {
+                    names.push(Box::from(name));
+                    node.param.get_or_insert_default()
+                }
+                None => {
+                    let known = node.statics.iter().position(|(own, _)| **own == *segment);
+                    let at = known.unwrap_or_else(|| {
+                        node.statics.push((segment.into(), Node::default()));
+                        node.statics.len() - 1
+                    });
+                    &mut node.statics[at].1
+                }
+            };
+        };
+        if names.len() > MAX_PARAMS {
+            return Err(format!(
+                "the route `{pattern}` names more than {MAX_PARAMS} parts"
+            ));
+        }
+        let at = *place.get_or_insert_with(|| {
+            self.targets.push(Target {
+                pattern: pattern.into(),
+                names: names.clone(),
+                ..Target::default()
+            });
+            self.targets.len() - 1
+        });
+        let target = &mut self.targets[at];
+        if target.names != names {
+            return Err(format!(
+                "the routes `{pattern}` and `{}` name the same parts differently",
+                target.pattern
+            ));
+        }
+        target.add(method, handler)
+    }
+
+    /// Where a path leads to.
+    pub(super) fn find<'a>(&'a self, path: &'a str) -> Option<(&'a Target, Matched<'a>)> {
+        let mut matched = Matched::NONE;
+        let path = path.strip_prefix('/')?;
+        let target = self.targets.get(self.root.find(path, 0, &mut matched)?)?;
+        matched.target = Some(target);
+        Some((target, matched))
+    }
+}
+
+impl Node {
+    /// `path` is what is left of it, from the beginning of a segment.
+    fn find<'a>(&self, path: &'a str, params: usize, matched: &mut Matched<'a>) -> Option<usize> {
+        let (segment, rest) = match path.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (path, None),
+        };
+        let go_on = |node: &Self, params, matched: &mut Matched<'a>| match rest {
+            Some(rest) => node.find(rest, params, matched),
+            None => node.here.or_else(|| {
+                matched.rest = "";
+                node.rest
+            }),
+        };
+        let text = decoded(segment);
+        let exact = self.statics.iter().find(|(own, _)| **own == *text);
+        if let Some(found) = exact.and_then(|(_, node)| go_on(node, params, matched)) {
+            return Some(found);
+        }
+        if let Some(node) = self.param.as_ref().filter(|_| !segment.is_empty()) {
+            if let Some(value) = matched.values.get_mut(params) {
+                *value = segment;
+            }
+            if let Some(found) = go_on(node, params + 1, matched) {
+                return Some(found);
+            }
+        }
+        self.rest.inspect(|_| matched.rest = path)
+    }
+}
+
+/// A segment without its percent signs, which may stand for what could have been written out.
+fn decoded(segment: &str) -> Cow<'_, str> {
+    match segment.contains('%') {
+        false => Cow::Borrowed(segment),
+        true => percent_decode_str(segment).decode_utf8_lossy(),
+    }
+}
+
+impl Target {
+    fn add(&mut self, method: Option<&str>, handler: usize) -> Result<(), String> {
+        let twice = match method {
+            None => self.any.replace(handler).is_some(),
+            Some(method) => {
+                let twice = self.handler(method).is_some() && self.any.is_none();
+                self.methods.push((method.into(), handler));
+                twice
+            }
+        };
+        if twice {
+            let method = method.unwrap_or("any method");
+            return Err(format!(
+                "the route `{method} {}` is there twice",
+                self.pattern
+            ));
+        }
+        Ok(())
+    }
+
+    /// Who handles this method here.
+    pub(super) fn handler(&self, method: &str) -> Option<usize> {
+        let own = self.methods.iter().find(|(own, _)| **own == *method);
+        own.map(|(_, handler)| *handler).or(self.any)
+    }
+
+    /// The methods that are handled here, for the field `Allow`.
+    pub(super) fn allow(&self) -> String {
+        let mut allow = String::from("OPTIONS");
+        let has = |method: &str| self.methods.iter().any(|(own, _)| **own == *method);
+        if has("GET") && !has("HEAD") {
+            allow.push_str(", HEAD");
+        }
+        for (method, _) in &self.methods {
+            if **method != *"OPTIONS" {
+                allow.push_str(", ");
+                allow.push_str(method);
+            }
+        }
+        allow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(routes: &[&str]) -> Router {
+        let mut router = Router::default();
+        for (number, route) in routes.iter().enumerate() {
+            router.add(Some("GET"), route, number).unwrap();
+        }
+        router
+    }
+
+    fn found<'a>(router: &'a Router, path: &'a str) -> Option<(usize, Matched<'a>)> {
+        let (target, matched) = router.find(path)?;
+        Some((target.handler("GET")?, matched))
+    }
+
+    #[test]
+    fn what_is_written_out_comes_first_and_the_rest_last() {
+        let routes = [
+            "/", "/a", "/a/:x", "/a/b", "/a/*", "/:y/c", "/d/:x/e", "/d/f/*", "/g/",
+        ];
+        let router = router(&routes);
+        for (path, route) in [
+            ("/", Some("/")),
+            ("/a", Some("/a")),
+            ("/a/b", Some("/a/b")),
+            ("/a/z", Some("/a/:x")),
+            ("/a/", Some("/a/*")),
+            ("/a/b/c", Some("/a/*")),
+            ("/z/c", Some("/:y/c")),
+            ("/d/f/e", Some("/d/f/*")),
+            ("/d/f", Some("/d/f/*")),
+            ("/d/z/e", Some("/d/:x/e")),
+            ("/%61/b", Some("/a/b")),
+            ("/g/", Some("/g/")),
+            ("/g", None),
+            ("/z", None),
+            ("//", None),
+            ("*", None),
+            ("", None),
+        ] {
+            let at = found(&router, path).map(|(at, _)| routes[at]);
+            assert_eq!(at, route, "{path}");
+        }
+    }
+
+    #[test]
+    fn parts_have_names() {
+        let router = router(&["/a/:x/:y", "/files/*"]);
+        let (_, matched) = found(&router, "/a/1/b%2Fc").unwrap();
+        assert_eq!(
+            (matched.param("x"), matched.param("y")),
+            (Some("1"), Some("b%2Fc"))
+        );
+        assert_eq!((matched.param("z"), matched.rest), (None, ""));
+        for (path, rest) in [
+            ("/files/a/b", "a/b"),
+            ("/files/", ""),
+            ("/files", ""),
+            ("/files//", "/"),
+        ] {
+            assert_eq!(found(&router, path).unwrap().1.rest, rest, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_path_knows_its_methods() {
+        let mut router = Router::default();
+        for (number, method) in ["GET", "POST"].into_iter().enumerate() {
+            router.add(Some(method), "/a", number).unwrap();
+        }
+        router.add(None, "/b", 2).unwrap();
+        router.add(Some("PUT"), "/b", 3).unwrap();
+        let (a, _) = router.find("/a").unwrap();
+        let handlers = ["GET", "POST", "PUT", "get"].map(|method| a.handler(method));
+        assert_eq!(handlers, [Some(0), Some(1), None, None]);
+        assert_eq!(a.allow(), "OPTIONS, HEAD, GET, POST");
+        let (b, _) = router.find("/b").unwrap();
+        assert_eq!((b.handler("PUT"), b.handler("BREW")), (Some(3), Some(2)));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let mut router = Router::default();
+        router.add(Some("GET"), "/a/:x", 0).unwrap();
+        for (method, route, error) in [
+            (Some("GET"), "/a/:x", "the route `GET /a/:x` is there twice"),
+            (
+                Some("PUT"),
+                "/a/:y",
+                "the routes `/a/:y` and `/a/:x` name the same parts differently",
+            ),
+            (
+                Some("GET"),
+                "a",
+                "the route `a` does not begin with a slash",
+            ),
+            (
+                Some("GET"),
+                "/*/a",
+                "the route `/*/a` goes on behind its `*`",
+            ),
+            (Some("GET"), "/:", "a part of the route `/:` has no name"),
+            (
+                Some("GET"),
+                "/:a/:a/:a/:a/:a/:a/:a/:a/:a",
+                "the route `/:a/:a/:a/:a/:a/:a/:a/:a/:a` names more than 8 parts",
+            ),
+        ] {
+            assert_eq!(router.add(method, route, 0), Err(error.to_owned()));
+        }
+        router.add(None, "/b", 0).unwrap();
+        assert_eq!(
+            router.add(None, "/b", 0),
+            Err("the route `any method /b` is there twice".to_owned())
+        );
+    }
+}
