@@ -3,6 +3,7 @@
 use std::io;
 
 use listenfd::ListenFd;
+use socket2::SockRef;
 
 use crate::reactor::{Bind, Listen};
 
@@ -27,18 +28,28 @@ pub fn inherited() -> io::Result<Inherited> {
     let mut inherited = Inherited::default();
     for index in 0..passed.len() {
         if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+            accepts(index, SockRef::from(&listener).is_listener())?;
             inherited.listeners.push(listener.into());
         } else if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+            accepts(index, SockRef::from(&listener).is_listener())?;
             inherited.listeners.push(listener.into());
         } else if let Ok(Some(socket)) = passed.take_udp_socket(index) {
             inherited.datagrams.push(socket.into());
         } else {
-            let text = format!(
-                "inherited descriptor {} is no listener of TCP or the Unix domain, and no UDP socket",
-                3 + index
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            accepts(index, Ok(false))?;
         }
     }
     Ok(inherited)
+}
+
+/// Refuses what nobody can be accepted from: a connection, as inetd passes them, is no listener.
+fn accepts(index: usize, is_listener: io::Result<bool>) -> io::Result<()> {
+    if is_listener? {
+        return Ok(());
+    }
+    let number = 3 + index;
+    let text = format!(
+        "inherited descriptor {number} is no listener of TCP or the Unix domain, and no UDP socket"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }

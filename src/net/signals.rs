@@ -23,8 +23,12 @@
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::FORBIDDEN;
+use signal_hook::low_level::signal_name;
 
 use crate::id::ConnId;
 use crate::reactor::{CloseReason, Driver, DriverId, Hub, Origin, Reactor};
@@ -49,6 +53,12 @@ pub fn on<A: 'static>(
     signals: &[i32],
     on_signal: impl FnMut(&mut A, &mut Hub, i32) + 'static,
 ) -> io::Result<ConnId> {
+    // Before any is caught: what has been caught cannot be let go.
+    let bad = |signal: &&i32| FORBIDDEN.contains(*signal) || signal_name(**signal).is_none();
+    if let Some(signal) = signals.iter().find(bad) {
+        let text = format!("signal {signal} cannot be caught");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let (ours, theirs) = UnixStream::pair()?;
     let mut watched = Vec::with_capacity(signals.len());
     for &signal in signals {
@@ -75,7 +85,11 @@ impl<A, F: FnMut(&mut A, &mut Hub, i32)> Driver<A> for Signals<F> {
     fn on_data(&mut self, app: &mut A, hub: &mut Hub, _: ConnId, data: &mut [u8]) -> usize {
         for (signal, raised) in &self.watched {
             if raised.swap(false, Ordering::Relaxed) {
-                (self.on_signal)(app, hub, *signal);
+                // Were it to end this connection, no signal would do anything any more.
+                let call = AssertUnwindSafe(|| (self.on_signal)(app, hub, *signal));
+                if catch_unwind(call).is_err() {
+                    log::error!("the callback of signal {signal} panicked");
+                }
             }
         }
         data.len()

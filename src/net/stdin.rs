@@ -1,6 +1,6 @@
 //! Standard input, whatever it is.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
@@ -39,9 +39,23 @@ pub fn stdin() -> io::Result<Adoptable> {
     thread::Builder::new()
         .name("switchboard-stdin".to_owned())
         .spawn(move || {
-            if let Err(error) = io::copy(&mut io::stdin().lock(), &mut theirs) {
+            if let Err(error) = pass_on(&mut theirs) {
                 log::debug!("standard input: {error}");
             }
         })?;
     Ok(ours.into())
+}
+
+/// Not `io::copy`: on Linux that has the kernel move the bytes, which while there is no room holds a
+/// lock of the pipe, and whoever writes to that is blocked even if it asked not to be.
+fn pass_on(to: &mut UnixStream) -> io::Result<()> {
+    let (mut input, mut buffer) = (io::stdin().lock(), vec![0; 16 * 1024]);
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => to.write_all(&buffer[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -266,8 +266,9 @@ impl Hub {
         stream.set_nodelay();
         let limits = Rc::clone(&dialling.limits);
         let mut socket = Socket::new(stream, address, dialling.driver, limits, self.millis);
-        // What the events so far said of reading was not kept.
+        // What the events so far said of reading, and of its end, was not kept.
         socket.flags.set(Flags::READABLE);
+        socket.flags.set(Flags::URGENT);
         for timer in [dialling.deadline, dialling.next].into_iter().flatten() {
             self.deadlines.cancel(timer);
         }

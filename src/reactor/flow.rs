@@ -118,8 +118,7 @@ impl Hub {
         self.check_driver(driver);
         if let Some(socket) = self.socket(id) {
             socket.flags.set(Flags::MOVING);
-            self.errands
-                .push_back(Errand::HandOver(id, driver, ticket));
+            self.errands.push_back(Errand::HandOver(id, driver, ticket));
         }
     }
 

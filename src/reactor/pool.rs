@@ -136,10 +136,16 @@ impl Pool {
         let ended = std::mem::take(&mut lock(&self.shared.queue).ended);
         let mut due = Vec::with_capacity(ended.len());
         for (number, done) in ended {
-            if !done {
+            let Some(then) = self.pending.remove(&number) else {
+                continue;
+            };
+            if done {
+                due.push(then);
+            } else {
                 log::error!("a blocking job panicked");
+                // Dropped where the application's own panics are caught.
+                due.push(Box::new(|_| drop(then)));
             }
-            due.extend(self.pending.remove(&number).filter(|_| done));
         }
         due
     }

@@ -153,6 +153,12 @@ impl Hub {
             let before = socket.backlog();
             let (written, calls) = match socket.flush(&self.sys, self.config.write_budget) {
                 Ok(result) => result,
+                Err(error) if socket.outlives(&error) => {
+                    socket.outbox = None;
+                    socket.flags.set(Flags::FINISHING);
+                    socket.flags.set(Flags::READABLE);
+                    return self.finish(id);
+                }
                 Err(error) => return self.end(id, CloseReason::from_error(&error)),
             };
             log::trace!("write {id}: {written} bytes");

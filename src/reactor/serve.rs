@@ -255,13 +255,7 @@ impl<A> Reactor<A> {
         });
     }
 
-    fn hand_over(
-        &mut self,
-        app: &mut A,
-        id: ConnId,
-        to: DriverId,
-        ticket: Option<Box<dyn Any>>,
-    ) {
+    fn hand_over(&mut self, app: &mut A, id: ConnId, to: DriverId, ticket: Option<Box<dyn Any>>) {
         let Some(from) = self.hub.open_driver(id) else {
             return;
         };

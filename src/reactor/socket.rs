@@ -22,6 +22,7 @@ use crate::id::ConnId;
 use super::config::Limits;
 use super::driver::{CloseReason, DriverId, Timeout};
 use super::life::Life;
+use super::look::Protocol;
 use super::outbox::{MAX_SLICES, Outbox};
 use super::stream::Stream;
 use super::sys::Sys;
@@ -324,6 +325,15 @@ impl Socket {
     #[inline]
     pub(crate) fn backlog(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// True if only sending has come to an end: a peer by Unix socket that has closed is told of by
+    /// `EPIPE`, and what it said before is still there to be read. TCP has no such case, since a
+    /// reset takes everything with it.
+    pub(crate) fn outlives(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::BrokenPipe
+            && self.stream.protocol() == Protocol::Unix
+            && !self.flags.has(Flags(Flags::CLOSING.0 | Flags::EOF.0))
     }
 
     /// When the next of this connection's time-outs passes, in milliseconds, if it has any.

@@ -110,6 +110,21 @@ impl Rig {
     }
 }
 
+/// The handshake, the bytes and the end are all there before the loop looks: the event that says
+/// that the connection is made says all of it, and is the last one.
+#[test]
+fn f29_a_server_that_speaks_and_leaves_at_once_is_heard_to_its_end() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut rig = Rig::new();
+    let id = rig.connect(Dial::tcp([server.local_addr().unwrap()]));
+    let (mut peer, _) = server.accept().unwrap();
+    peer.write_all(b"good day").unwrap();
+    peer.shutdown(std::net::Shutdown::Write).unwrap();
+    rig.until("the end", |caller| !caller.closed.is_empty());
+    assert_eq!(rig.caller.received, b"good day");
+    assert_eq!(rig.caller.closed, [(id, CloseReason::Peer)]);
+}
+
 /// An address of which nobody listens: bound and let go.
 fn deserted() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")

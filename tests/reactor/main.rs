@@ -7,16 +7,25 @@
 mod support;
 
 mod accepting;
+mod blocking;
+mod caller;
 mod closing;
 mod dialling;
 mod edges;
+mod giving_up;
 mod handing;
 mod interplay;
 mod memory;
+mod names;
+mod paths;
 mod pausing;
 mod publishing;
+mod racing;
+mod ready_made;
 mod rules;
 mod settling;
+mod socket_files;
+mod sources;
 mod stale;
 mod timers;
 mod tools;
