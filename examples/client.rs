@@ -11,7 +11,8 @@
 //! At a terminal it asks for each line, and an empty one ends it. From a pipe or a file it sends
 //! what comes, finishes, and ends when the server has said all it has to say.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,6 +50,16 @@ enum Target {
     Udp { address: String },
     /// Connect to a path, or @NAME
     Unix { path: PathBuf },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address } => write!(f, "tcp {address}"),
+            Self::Udp { address } => write!(f, "udp {address}"),
+            Self::Unix { path } => write!(f, "unix {}", path.display()),
+        }
+    }
 }
 
 struct Client {
@@ -142,7 +153,7 @@ impl Client {
             CloseReason::Local => hub.stop(),
             CloseReason::Peer if self.stdin.is_none() => hub.stop(),
             _ if self.args.retry => {
-                eprintln!("{reason}; trying again");
+                eprintln!("{}: {reason}; trying again", self.args.target);
                 // Until there is a server again.
                 if let Some(stdin) = self.stdin {
                     hub.pause(stdin);
@@ -150,11 +161,11 @@ impl Client {
             }
             CloseReason::Peer => {
                 if self.args.prompt {
-                    eprintln!("\n{reason}");
+                    eprintln!("\n{}: {reason}", self.args.target);
                 }
                 hub.stop();
             }
-            _ => self.fail(hub, &format!("error: {reason}")),
+            _ => self.fail(hub, &format!("error: {}: {reason}", self.args.target)),
         }
     }
 
@@ -171,7 +182,14 @@ impl Client {
         if self.args.retry {
             eprintln!("{error}; trying again");
         } else {
-            self.fail(hub, &format!("error: {error}"));
+            let advice = match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+                    "; start the server, or wait for it with --retry"
+                }
+                ErrorKind::TimedOut => "; --timeout waits longer",
+                _ => "",
+            };
+            self.fail(hub, &format!("error: {error}{advice}"));
         }
     }
 }
@@ -219,14 +237,15 @@ impl udp::Handler for Client {
     }
 
     fn on_error(&mut self, cx: &mut udp::Cx<'_>, (): &mut (), error: io::Error) {
-        let peer = cx
-            .peer_addr()
-            .map_or_else(String::new, |peer| format!("udp {peer}: "));
-        self.fail(cx, &format!("error: {peer}{error}"));
+        let text = format!("error: {}: {error}", self.args.target);
+        self.fail(cx, &text);
     }
 
     fn on_timer(&mut self, cx: &mut udp::Cx<'_>, (): &mut (), _: u32) {
-        let text = format!("error: no answer within {} s", self.args.timeout);
+        let Args {
+            target, timeout, ..
+        } = &self.args;
+        let text = format!("error: {target}: no answer within {timeout} s");
         self.fail(cx, &text);
     }
 

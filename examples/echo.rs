@@ -11,15 +11,14 @@
 //! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, read, write, close.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use switchboard::signals::{SIGINT, SIGTERM};
 use switchboard::{
-    Bind, CloseReason, Config, ConnId, Hub, Limits, Listen, Reactor, inherited, signals, tcp, udp,
+    Bind, CloseReason, Config, Limits, Listen, Reactor, inherited, signals, tcp, udp,
 };
 
 /// An echo server: what comes in goes out, byte for byte.
@@ -30,8 +29,9 @@ struct Args {
     /// Address to serve TCP on; may be given several times. Port 0 lets the system choose.
     #[arg(long, value_name = "ADDR")]
     tcp: Vec<String>,
-    /// Address to serve UDP on; may be given several times. Datagrams that come from one of these
-    /// ports are not answered: two echo servers would never stop.
+    /// Address to serve UDP on; may be given several times. Lest two echo servers answer each other
+    /// for ever, datagrams from one of these ports are not answered, nor more than 10,000 of a peer
+    /// that is never silent for a second.
     #[arg(long, value_name = "ADDR")]
     udp: Vec<String>,
     /// Path to serve on, or @NAME; may be given several times.
@@ -81,10 +81,37 @@ impl tcp::Handler for Echo {
     }
 }
 
-impl udp::Receiver for Echo {
-    fn on_datagram(&mut self, hub: &mut Hub, socket: ConnId, from: SocketAddr, datagram: &[u8]) {
-        if !self.ports.contains(&from.port()) {
-            hub.send_to(socket, from, datagram).ignore();
+/// What is known of a peer by UDP.
+struct Peer {
+    /// Answers since it was last silent.
+    answers: u32,
+    heard: Instant,
+}
+
+/// Answers to a peer that is never silent, and how long it has to be. One forged datagram makes
+/// two echo servers answer each other; this makes them stop.
+const MOST_ANSWERS: u32 = 10_000;
+const SILENCE: Duration = Duration::from_secs(1);
+
+impl udp::Handler for Echo {
+    type Session = Peer;
+
+    fn on_open(&mut self, cx: &mut udp::Cx<'_>) -> Option<Peer> {
+        let port = cx.peer_addr()?.port();
+        let heard = cx.now();
+        let peer = Peer { answers: 0, heard };
+        Some(peer).filter(|_| !self.ports.contains(&port))
+    }
+
+    fn on_message(&mut self, cx: &mut udp::Cx<'_>, peer: &mut Peer, datagram: &[u8]) {
+        let now = cx.now();
+        if now - peer.heard >= SILENCE {
+            peer.answers = 0;
+        }
+        peer.heard = now;
+        peer.answers = peer.answers.saturating_add(1);
+        if peer.answers <= MOST_ANSWERS {
+            cx.send(datagram).ignore();
         }
     }
 }
@@ -124,13 +151,18 @@ fn serve(args: Args) -> std::io::Result<()> {
         },
     )?;
     let streams = reactor.add_driver(tcp::Framed::raw());
-    let datagrams = reactor.add_driver(udp::Datagrams::new());
+    let datagrams = reactor.add_driver(udp::Sessions::new());
 
     let inherited = if args.inherited {
         inherited()?
     } else {
         Default::default()
     };
+    let passed = inherited.listeners.len() + inherited.datagrams.len();
+    if passed + args.tcp.len() + args.udp.len() + args.unix.len() == 0 {
+        let text = "no sockets were passed in LISTEN_FDS; give an address, or let systemd start it";
+        return Err(std::io::Error::other(text));
+    }
     let tcp = args.tcp.into_iter().map(Listen::tcp);
     let unix = args.unix.into_iter().map(Listen::unix);
     for mut listen in inherited.listeners.into_iter().chain(tcp).chain(unix) {

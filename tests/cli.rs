@@ -1,12 +1,13 @@
-//! The echo example as its users meet it: a program with options, lines on its output, signals and
-//! exit codes. The binary is the one that `cargo test` has built beside this test.
+//! The examples as their users meet them: programs with options, lines on their output, signals and
+//! exit codes. The binaries are those that `cargo test` has built beside this test.
 #![allow(
     clippy::unwrap_used,
     reason = "helpers may end a test as the tests themselves do"
 )]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -14,28 +15,69 @@ use std::time::Duration;
 /// How long a client waits for the server before the test fails. Nothing should take that long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `target/<profile>/examples/echo`, as seen from `target/<profile>/deps`.
-fn program() -> PathBuf {
+/// `target/<profile>/examples/<name>`, as seen from `target/<profile>/deps`.
+fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
-    let program = profile.join("examples").join("echo");
+    let program = profile.join("examples").join(name);
     assert!(
         program.exists(),
-        "{} is missing: `cargo build --example echo` builds it",
+        "{} is missing: `cargo build --example {name}` builds it",
         program.display()
     );
     program
 }
 
-/// The example with arguments that it does not start with: its exit code, output and complaints.
-fn refused(arguments: &[&str]) -> (Option<i32>, String, String) {
+/// An example that ends by itself: its exit code, output and complaints.
+fn ended(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(program(name));
+    let command = command.args(arguments).stdin(Stdio::null());
+    // Whatever may be passed to the test is not meant for it.
+    let command = command.env_remove("LISTEN_FDS").env_remove("RUST_LOG");
     let Output {
         status,
         stdout,
         stderr,
-    } = Command::new(program()).args(arguments).output().unwrap();
+    } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
+}
+
+/// The echo example with arguments that it does not start with.
+fn refused(arguments: &[&str]) -> (Option<i32>, String, String) {
+    ended("echo", arguments)
+}
+
+/// Checks that an example complains in one line, in which these words are, and exits with 1.
+fn assert_complains(name: &str, arguments: &[&str], words: &[&str]) {
+    let (code, _, complaint) = ended(name, arguments);
+    assert_eq!(code, Some(1), "{name} {arguments:?}: {complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    assert!(complaint.starts_with("error: "), "{complaint}");
+    for word in words {
+        assert!(complaint.contains(word), "no `{word}` in: {complaint}");
+    }
+}
+
+/// A path for a socket, with nothing there, and gone with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let place = Self(std::env::temp_dir().join(format!("{name}-{}", std::process::id())));
+        let _ = std::fs::remove_file(&place.0);
+        place
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// The example, running. It ends with the test, whatever happens.
@@ -48,7 +90,7 @@ struct Echo {
 impl Echo {
     /// Starts it on these addresses, and reads where it listens.
     fn start(addresses: &[&str], options: &[&str]) -> Self {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("echo"));
         for address in addresses {
             command.args(["--tcp", address]);
         }
@@ -269,4 +311,118 @@ fn f21_the_most_that_waits_to_be_sent_can_be_set() {
     let closed = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     assert!(closed.contains(&error.kind()), "{error}");
     assert_echoes(&mut echo.client(), b"the server goes on");
+}
+
+#[test]
+fn s1_11_each_example_complains_of_a_bad_address() {
+    for address in ["nonsense", "127.0.0.1:99999", ":", ""] {
+        let quoted = format!("`{address}`");
+        let words = &["cannot resolve", &quoted, "expected HOST:PORT, such as"];
+        assert_complains("client", &["tcp", address], words);
+        assert_complains("client", &["udp", address], words);
+        assert_complains("echo", &["--udp", address], words);
+        assert_complains("forwarder", &["--listen", address, "127.0.0.1:1"], words);
+        assert_complains("ok_server", &[address], words);
+        assert_complains("operator", &[address], words);
+    }
+}
+
+#[test]
+fn s1_01_each_example_complains_of_an_address_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = &taken.local_addr().unwrap().to_string()[..];
+    let words = &["cannot listen on tcp", address, "in use"];
+    assert_complains("forwarder", &["--listen", address, "127.0.0.1:1"], words);
+    assert_complains("ok_server", &[address], words);
+    assert_complains("operator", &[address], words);
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = &taken.local_addr().unwrap().to_string()[..];
+    assert_complains("echo", &["--udp", address], &["udp", address, "in use"]);
+}
+
+#[test]
+fn s1_11_each_example_takes_bad_arguments_for_exit_code_2() {
+    for (name, arguments) in [
+        ("client", &[][..]),
+        ("client", &["tcp"]),
+        ("client", &["smoke", "signals"]),
+        ("client", &["--timeout", "soon", "tcp", "127.0.0.1:1"]),
+        ("echo", &["--unix"]),
+        ("echo", &["--inherited=yes"]),
+        ("forwarder", &[]),
+        ("forwarder", &["--proxy-out", "v3", "127.0.0.1:1"]),
+        ("ok_server", &["--timeout", "soon"]),
+        ("operator", &["--loud"]),
+    ] {
+        let (code, output, complaint) = ended(name, arguments);
+        assert_eq!((code, &output[..]), (Some(2), ""), "{name} {arguments:?}");
+        assert!(complaint.contains("--help"), "{complaint}");
+    }
+}
+
+#[test]
+fn s1_11_each_example_explains_itself() {
+    for name in ["client", "echo", "forwarder", "ok_server", "operator"] {
+        let (code, output, complaint) = ended(name, &["--help"]);
+        assert_eq!((code, &complaint[..]), (Some(0), ""));
+        assert!(output.contains("Usage: "), "{output}");
+    }
+}
+
+/// What the introductions print, and the reason beside it.
+#[test]
+fn s1_15_the_ok_server_says_that_it_cannot_bind() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, output, _) = ended("ok_server", &[&address]);
+    let lines = "Socket Created\nBind Failed...\n";
+    assert_eq!((code, &output[..]), (Some(1), lines));
+}
+
+#[test]
+fn s2_08_a_client_without_a_server_says_whom_it_wanted_and_what_to_do() {
+    // Bound, and not listened on.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    let (address, advice) = (address.to_string(), "start the server");
+    let words = &["tcp", &address, "refused", advice, "--retry"];
+    assert_complains("client", &["tcp", &address], words);
+
+    let place = Place::new("nobody");
+    let words = &["unix", place.text(), "No such file", advice];
+    assert_complains("client", &["unix", place.text()], words);
+}
+
+#[test]
+fn s0_10_a_path_in_use_is_left_to_who_has_it() {
+    let place = Place::new("taken");
+    let taken = UnixListener::bind(place.text()).unwrap();
+    let words = &["unix", place.text(), "another process listens there"];
+    assert_complains("echo", &["--unix", place.text()], words);
+    UnixStream::connect(place.text()).unwrap();
+    drop(taken);
+
+    let place = Place::new("precious");
+    std::fs::write(&place.0, "precious").unwrap();
+    let words = &["unix", place.text(), "remove it or choose another path"];
+    assert_complains("echo", &["--unix", place.text()], words);
+    assert_eq!(std::fs::read(&place.0).unwrap(), b"precious");
+}
+
+#[test]
+fn s0_10_a_path_that_cannot_be_is_named() {
+    let place = Place::new("nothing");
+    let inside = format!("{}/echo", place.text());
+    assert_complains("echo", &["--unix", &inside], &["unix", &inside]);
+    let long = "x".repeat(200);
+    assert_complains("echo", &["--unix", &long], &["at most 107 bytes"]);
+}
+
+/// It would serve nothing, for ever.
+#[test]
+fn s0_09_inheriting_nothing_is_an_error() {
+    assert_complains("echo", &["--inherited"], &["LISTEN_FDS"]);
 }
