@@ -69,7 +69,11 @@ impl Coding {
 
         let Some(from) = from else { return };
         let body = response.body.as_slice();
-        if response.as_it_is || response.is_bodiless() || body.len() < from || !is_text(response) {
+        if response.as_it_is
+            || response.is_bodiless()
+            || body.len() < from
+            || !is_text(&content_type(response))
+        {
             return;
         }
         response
@@ -117,22 +121,24 @@ fn weight(parameter: &[u8]) -> Option<u32> {
         .then_some((value * 1_000.0) as u32)
 }
 
-/// What gains by compression. Pictures and archives are compressed already.
+/// The type that the fields of a response tell, if it is not the usual one.
 #[cfg(feature = "compression")]
-fn is_text(response: &Response) -> bool {
-    use std::borrow::Cow;
-    let content_type = match response.content_type {
-        Some(content_type) => Cow::Borrowed(content_type),
-        None => {
-            let fields = String::from_utf8_lossy(&response.fields);
-            let line = fields.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("Content-Type")
-                    .then(|| value.trim().to_owned())
-            });
-            Cow::Owned(line.unwrap_or_default())
-        }
-    };
+fn content_type(response: &Response) -> String {
+    if let Some(content_type) = response.content_type {
+        return content_type.to_owned();
+    }
+    let fields = String::from_utf8_lossy(&response.fields);
+    let value = fields.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("Content-Type")
+            .then(|| value.trim().to_owned())
+    });
+    value.unwrap_or_default()
+}
+
+/// What gains by compression. Pictures and archives are compressed already.
+#[cfg(any(feature = "compression", feature = "files"))]
+pub(super) fn is_text(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default();
     essence.starts_with("text/")
         || essence.ends_with("+json")

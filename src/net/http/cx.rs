@@ -156,36 +156,52 @@ impl Cx<'_> {
     /// Sends a piece of a body. `Backlogged` says that the client is slow: the next piece should
     /// wait for `on_drain`.
     pub fn write(&mut self, data: &[u8]) -> Sent {
-        let Answer::Streaming(framing) = &mut self.exchange.answer else {
-            log::warn!(
-                "{}: a piece of a body for an answer that has not begun, or has ended",
-                self.conn
-            );
-            return Sent::Dropped;
-        };
-        let sent = match framing {
-            Framing::None => return Sent::Accepted,
-            Framing::UntilClose => self.hub.send(self.conn, data),
-            Framing::Chunked if data.is_empty() => return Sent::Accepted,
-            Framing::Chunked => self.hub.send_with(self.conn, |out| write::chunk(out, data)),
-            Framing::Fixed(left) if data.len() as u64 <= *left => {
-                *left -= data.len() as u64;
-                self.hub.send(self.conn, data)
-            }
-            Framing::Fixed(left) => {
-                log::error!(
-                    "{}: {} bytes for a body that has {left} left; the connection is reset",
-                    self.conn,
-                    data.len()
-                );
-                self.abort();
-                return Sent::Dropped;
-            }
-        };
-        if sent.is_taken() {
-            self.exchange.sent += data.len() as u64;
+        match self.next_piece(data.len()) {
+            Ok(true) => self.hub.send_with(self.conn, |out| write::chunk(out, data)),
+            Ok(false) => self.hub.send(self.conn, data),
+            Err(sent) => sent,
         }
-        sent
+    }
+
+    /// The same, sharing the bytes with whoever else holds them.
+    pub fn write_shared(&mut self, data: Bytes) -> Sent {
+        match self.next_piece(data.len()) {
+            Ok(true) => {
+                let length = data.len();
+                self.hub
+                    .send_with(self.conn, |out| write::chunk_head(out, length))
+                    .ignore();
+                self.hub.send_shared(self.conn, data).ignore();
+                self.hub.send(self.conn, b"\r\n")
+            }
+            Ok(false) => self.hub.send_shared(self.conn, data),
+            Err(sent) => sent,
+        }
+    }
+
+    /// Counts a piece that is about to be sent. True if it has to be in a chunk; an error if there
+    /// is nothing to be sent.
+    fn next_piece(&mut self, length: usize) -> Result<bool, Sent> {
+        let conn = self.conn;
+        let Answer::Streaming(framing) = &mut self.exchange.answer else {
+            log::warn!("{conn}: a piece of a body for an answer that has not begun, or has ended");
+            return Err(Sent::Dropped);
+        };
+        match framing {
+            Framing::None => return Err(Sent::Accepted),
+            _ if length == 0 => return Err(Sent::Accepted),
+            Framing::Chunked | Framing::UntilClose => {}
+            Framing::Fixed(left) => match left.checked_sub(length as u64) {
+                Some(less) => *left = less,
+                None => {
+                    log::error!("{conn}: {length} bytes for a body that has {left} left");
+                    self.abort();
+                    return Err(Sent::Dropped);
+                }
+            },
+        }
+        self.exchange.sent += length as u64;
+        Ok(self.exchange.answer == Answer::Streaming(Framing::Chunked))
     }
 
     /// Ends an answer that was [started](Self::start). One that is shorter than it said cannot be

@@ -55,6 +55,8 @@ mod date;
 mod driver;
 mod events;
 mod exchange;
+#[cfg(feature = "files")]
+mod files;
 
 mod mount;
 mod options;
@@ -79,6 +81,8 @@ pub use client::BadNetwork;
 pub use cx::{Cx, abort, event, finish, post, respond, start, write};
 pub use events::Event;
 pub use exchange::RequestId;
+#[cfg(feature = "files")]
+pub use files::Files;
 pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
 pub use request::Request;
