@@ -14,6 +14,7 @@ use super::config::Config;
 use super::dialling::Failure;
 use super::driver::{DriverId, Framer, Origin};
 use super::entry::Entry;
+use super::measures::Measures;
 use super::outbox::Outbox;
 use super::pool::Pool;
 use super::report::{Slowest, Totals, Turn};
@@ -63,6 +64,7 @@ pub struct Hub {
     pub(super) framers: Vec<Option<Rc<dyn Framer>>>,
     pub(super) turn: Turn,
     pub(super) totals: Totals,
+    pub(super) measures: Measures,
     pub(super) stopping: Stopping,
     /// The timers of each connection that has any, so that they end with it.
     timed: ConnMap<Vec<TimerId>>,
@@ -242,6 +244,7 @@ impl Hub {
             framers: Vec::new(),
             turn: Turn::default(),
             totals: Totals::default(),
+            measures: Measures::default(),
             stopping: Stopping::Running,
             timed: ConnMap::new(),
             topics: Topics::default(),
@@ -296,11 +299,13 @@ impl Hub {
         let now = Instant::now();
         let took = now - self.lap;
         self.lap = now;
+        let ran = Slowest {
+            callback: self.callback,
+            took,
+        };
+        self.measures.add_callback(ran);
         if self.turn.slowest.is_none_or(|slowest| took > slowest.took) {
-            self.turn.slowest = Some(Slowest {
-                callback: self.callback,
-                took,
-            });
+            self.turn.slowest = Some(ran);
         }
     }
 

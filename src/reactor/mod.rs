@@ -35,6 +35,7 @@ mod life;
 mod listen;
 mod listener;
 mod look;
+mod measures;
 mod options;
 mod outbox;
 mod pool;
@@ -73,6 +74,7 @@ pub use faults::{Call, Fault, Faults};
 pub use hub::{Hub, Owner, Sent};
 pub use listen::{Exhaustion, Listen, Listening};
 pub use look::{Info, Protocol};
+pub use measures::{Census, Connections, Histogram, Measures};
 pub use publish::{Publish, Published};
 pub use remote::{Remote, RemoteError};
 pub use report::{Slowest, Totals, Turn};
@@ -351,6 +353,7 @@ impl<A> Reactor<A> {
         self.ended = now;
         self.woken = false;
         self.hub.totals.add(&turn);
+        self.hub.measures.add(&turn);
         self.hub.warn_if_slow(&turn);
         turn
     }

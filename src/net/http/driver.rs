@@ -392,19 +392,26 @@ impl<A> Server<A> {
             conns,
             shared,
             trusted,
+            cors,
             ..
         } = self;
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
         let client = client_of(hub, conn, id, head, trusted);
+        conn.exchange.client = client;
         let mut cx = Cx {
             hub,
             conn: id,
             exchange: &mut conn.exchange,
             shared,
         };
-        match route(router, head) {
+        let mut preflight = None;
+        if let Some(cors) = cors {
+            cors.add(head, &mut cx.exchange.cors);
+            preflight = cors.preflight(head);
+        }
+        match preflight.map_or_else(|| route(router, head), Err) {
             Err(response) => cx.respond(response).ignore(),
             Ok((mount, matched)) => {
                 cx.exchange.mount = mount;

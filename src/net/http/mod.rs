@@ -50,6 +50,7 @@
 mod access;
 mod client;
 mod coding;
+mod cors;
 mod cx;
 mod date;
 mod driver;
@@ -58,6 +59,7 @@ mod exchange;
 #[cfg(feature = "files")]
 mod files;
 
+mod metrics;
 mod mount;
 mod options;
 mod request;
@@ -78,11 +80,13 @@ use mount::{ByHandler, Route};
 use router::Router;
 
 pub use client::BadNetwork;
+pub use cors::Cors;
 pub use cx::{Cx, abort, event, finish, post, respond, start, write};
 pub use events::Event;
 pub use exchange::RequestId;
 #[cfg(feature = "files")]
 pub use files::Files;
+pub use metrics::Metrics;
 pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
 pub use request::Request;
@@ -109,6 +113,7 @@ pub struct Server<A> {
     on_abort: Option<OnAbort<A>>,
     log: Option<Log>,
     trusted: Rc<[Network]>,
+    cors: Option<Cors>,
 }
 
 struct Mounted<A> {
@@ -137,6 +142,7 @@ impl<A> Server<A> {
             on_abort: None,
             log: None,
             trusted: Rc::new([]),
+            cors: None,
         }
     }
 
@@ -243,6 +249,13 @@ impl<A> Server<A> {
     #[must_use]
     pub fn access_log(mut self, write: impl FnMut(&str) + 'static) -> Self {
         self.log = Some(Box::new(write));
+        self
+    }
+
+    /// Lets pages of other origins read the answers of this server.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
         self
     }
 
