@@ -17,6 +17,9 @@ use super::exchange::{Answer, Exchange, Framing, RequestId};
 use super::options::Options;
 use super::response::{Body, Payload, Response};
 
+/// The key of timers for [`Cx::respond_after`].
+pub(super) const OTHERWISE: u32 = u32::MAX - 1;
+
 /// Bodies from here on are not copied behind their heads.
 const SHARE_FROM: usize = 16 * 1024;
 
@@ -246,11 +249,18 @@ impl Cx<'_> {
     }
 
     /// Calls `on_timer` with `key` after this time, unless the request has been answered before.
-    /// The highest key is the server's own.
+    /// The two highest keys are the server's own.
     pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
         let timer = self.hub.set_timer(Owner::Conn(self.conn), after, key)?;
         self.exchange.timers.push(timer);
         Some(timer)
+    }
+
+    /// Answers so, if there is no other answer after this time: for a parked request, so that no
+    /// proxy loses patience.
+    pub fn respond_after(&mut self, after: Duration, response: impl Into<Response>) {
+        self.exchange.otherwise = Some(Box::new(response.into()));
+        self.set_timer(after, OTHERWISE);
     }
 
     fn may_answer(&self) -> bool {

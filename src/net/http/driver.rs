@@ -15,7 +15,7 @@ use crate::proto::{http1, proxy};
 use crate::reactor::{CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout};
 
 use super::client::{self, Network};
-use super::cx::{Action, AsEvents, Cx, What};
+use super::cx::{Action, AsEvents, Cx, OTHERWISE, What};
 use super::exchange::{Answer, Conn, Incoming, Phase, RequestId};
 use super::mount::Intake;
 use super::response::Response;
@@ -76,7 +76,15 @@ impl<A> Driver<A> for Server<A> {
         if key == DEADLINE {
             self.look_at_deadlines(app, hub, id);
         } else {
-            self.with_mount(app, hub, id, |mount, app, cx| mount.on_timer(app, cx, key));
+            self.with_mount(app, hub, id, |mount, app, cx| {
+                if key != OTHERWISE {
+                    mount.on_timer(app, cx, key);
+                } else if let Some(response) = cx.exchange.otherwise.take() {
+                    if cx.is_owed() {
+                        cx.respond(*response).ignore();
+                    }
+                }
+            });
             self.go_on(app, hub, id);
         }
     }

@@ -8,6 +8,7 @@ use crate::proto::http1::{self, Scan, Version};
 use crate::reactor::TimerId;
 
 use super::coding::Coding;
+use super::response::Response;
 
 /// Names one request of one connection for ever. Answering one that has been answered, or whose
 /// client has gone, does nothing.
@@ -91,6 +92,8 @@ pub(super) struct Exchange {
     /// What CORS adds to the answer.
     pub(super) cors: Vec<u8>,
     pub(super) timers: Vec<TimerId>,
+    /// The answer if no other comes in time.
+    pub(super) otherwise: Option<Box<Response>>,
     /// It is a stream of events, which nobody reads who has finished sending.
     pub(super) events: bool,
     /// Who is in the access log.
@@ -155,6 +158,7 @@ impl Exchange {
             line: None,
             cors: Vec::new(),
             timers: Vec::new(),
+            otherwise: None,
             events: false,
             client: None,
         }
@@ -170,7 +174,7 @@ impl Exchange {
         self.coding = Coding::accepted(head.headers);
         (self.status, self.sent) = (0, 0);
         self.cors.clear();
-        (self.events, self.client) = (false, None);
+        (self.events, self.client, self.otherwise) = (false, None, None);
     }
 
     /// For what has come instead of a request.
