@@ -6,6 +6,7 @@
 //! cargo run --release --example web -- --root docs         # the folder is at /files/
 //! curl -i http://127.0.0.1:8080/hello/you
 //! curl http://127.0.0.1:8080/metrics
+//! cargo run --release --example web -- --proxy /app=127.0.0.1:8000   # a Flask or Django app, say
 //! ```
 //!
 //! *Polling* asks every second and is answered at once, mostly with nothing. *Long polling* asks
@@ -43,6 +44,9 @@ struct Args {
     /// Folder whose files are served at /files/
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
+    /// Have requests below PATH answered by the server at HOST:PORT
+    #[arg(long, value_name = "PATH=HOST:PORT", value_parser = forwarding)]
+    proxy: Vec<(String, String)>,
     /// Print a line for each request (common log format).
     #[arg(long)]
     access_log: bool,
@@ -232,7 +236,20 @@ fn main() -> ExitCode {
     }
 }
 
+fn forwarding(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((path, to)) if path.starts_with('/') && to.contains(':') => {
+            Ok((path.to_owned(), to.to_owned()))
+        }
+        _ => Err("expected a path and a server, such as /app=127.0.0.1:8000".to_owned()),
+    }
+}
+
 fn serve(args: Args) -> std::io::Result<()> {
+    let mut reactor = Reactor::new(Config {
+        time_callbacks: true,
+        ..Config::default()
+    })?;
     let mut server = http::Server::new()
         .get("/", |_: &mut Web, cx, _| {
             cx.respond(Response::html(200, PAGE)).ignore();
@@ -251,13 +268,13 @@ fn serve(args: Args) -> std::io::Result<()> {
     if let Some(root) = &args.root {
         server = server.mount("/files", http::Files::folder(root)?);
     }
+    let upstream = reactor.add_driver(http::Upstream::new());
+    for (path, to) in &args.proxy {
+        server = server.mount(path, http::Proxy::new(upstream, to));
+    }
     if args.access_log {
         server = server.access_log(|line| println!("{line}"));
     }
-    let mut reactor = Reactor::new(Config {
-        time_callbacks: true,
-        ..Config::default()
-    })?;
     signals::on(&mut reactor, &[SIGINT, SIGTERM], |_, hub, _| {
         hub.shutdown(Duration::from_secs(2));
     })?;

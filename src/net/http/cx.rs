@@ -244,6 +244,7 @@ impl Cx<'_> {
             return false;
         }
         self.exchange.answer = Answer::HandedOver;
+        self.exchange.status = 101;
         self.hub.hand_over_with(self.conn, driver, ticket);
         true
     }

@@ -62,9 +62,11 @@ mod files;
 mod metrics;
 mod mount;
 mod options;
+mod proxy;
 mod request;
 mod response;
 mod router;
+mod upstream;
 
 use std::fmt;
 use std::rc::Rc;
@@ -89,8 +91,10 @@ pub use files::Files;
 pub use metrics::Metrics;
 pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
+pub use proxy::Proxy;
 pub use request::Request;
 pub use response::{Body, Response};
+pub use upstream::Upstream;
 
 pub use crate::proto::http1::{Headers, Version};
 
