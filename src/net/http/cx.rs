@@ -281,7 +281,7 @@ impl Cx<'_> {
             (Version::Http11, false) => b"Connection: close\r\n",
             (Version::Http10, true) => b"Connection: keep-alive\r\n",
         };
-        let date = self.shared.date.text(now);
+        let date = self.shared.date.line(now);
         let server = self.shared.options.server_name;
         self.hub.send_with(self.conn, |out| {
             out.reserve(160 + response.fields.len() + body.len());
@@ -290,14 +290,15 @@ impl Cx<'_> {
                 line(out, b"Content-Type: ", content_type.as_bytes());
             }
             write::framing(out, framing);
-            out.extend_from_slice(&response.fields);
-            out.extend_from_slice(&exchange.cors);
-            out.extend_from_slice(connection);
+            for fields in [&response.fields, &exchange.cors, connection] {
+                if !fields.is_empty() {
+                    out.extend_from_slice(fields);
+                }
+            }
             if let Some(server) = server {
                 line(out, b"Server: ", server.as_bytes());
             }
-            line(out, b"Date: ", date.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(date.as_bytes());
             out.extend_from_slice(body);
         })
     }

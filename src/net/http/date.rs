@@ -5,34 +5,39 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// The present second in words. It is made once a second, however many responses have it in them.
 #[derive(Debug)]
 pub(super) struct Date {
-    text: String,
+    /// The last field of a head, with the end of that.
+    line: String,
     /// When it is over, on the loop's clock.
     until: Option<Instant>,
 }
 
+/// Where in the line the date is.
+const TEXT: usize = "Date: ".len();
+
 impl Date {
     pub(super) const fn new() -> Self {
         Self {
-            text: String::new(),
+            line: String::new(),
             until: None,
         }
     }
 
-    /// As in `Sun, 06 Nov 1994 08:49:37 GMT`: RFC 9110, section 5.6.7.
-    pub(super) fn text(&mut self, now: Instant) -> &str {
+    /// As in `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and the end of the head: RFC 9110, section
+    /// 5.6.7.
+    pub(super) fn line(&mut self, now: Instant) -> &str {
         if self.until.is_none_or(|until| now >= until) {
             let time = SystemTime::now();
-            self.text = httpdate::fmt_http_date(time);
+            self.line = format!("Date: {}\r\n\r\n", httpdate::fmt_http_date(time));
             let second = time.duration_since(UNIX_EPOCH).unwrap_or_default();
             let passed = Duration::from_nanos(u64::from(second.subsec_nanos()));
             self.until = Some(now + Duration::from_secs(1).saturating_sub(passed));
         }
-        &self.text
+        &self.line
     }
 
     /// As in `06/Nov/1994:08:49:37 +0000`, which is how access logs have it.
     pub(super) fn log_text(&mut self, now: Instant) -> String {
-        let text = self.text(now);
+        let text = self.line(now).get(TEXT..).unwrap_or_default();
         let part = |range| text.get(range).unwrap_or_default();
         let (day, month, year) = (part(5..7), part(8..11), part(12..16));
         format!("{day}/{month}/{year}:{} +0000", part(17..25))
@@ -46,10 +51,11 @@ mod tests {
     #[test]
     fn it_is_made_once_a_second() {
         let (mut date, now) = (Date::new(), Instant::now());
-        assert_eq!(date.text(now).len(), 29);
-        date.text = "Sun, 06 Nov 1994 08:49:37 GMT".to_owned();
+        assert_eq!(date.line(now).len(), TEXT + 29 + 4);
+        let then = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+        date.line = then.to_owned();
         assert_eq!(date.log_text(now), "06/Nov/1994:08:49:37 +0000");
-        assert!(date.text(now + Duration::from_secs(1)).len() == 29);
-        assert_ne!(date.text, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.line(now), then);
+        assert_ne!(date.line(now + Duration::from_secs(1)), then);
     }
 }

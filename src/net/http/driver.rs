@@ -35,6 +35,7 @@ impl<A> Driver<A> for Server<A> {
     fn on_open(&mut self, _: &mut A, hub: &mut Hub, id: ConnId, _: Origin) {
         let options = &self.shared.options;
         let mut conn = Conn::new(options.proxy_protocol, options.max_head);
+        conn.peer = hub.peer_addr(id).map(|peer| peer.ip());
         conn.deadline = Some(hub.now() + options.head_timeout);
         arm(hub, id, &mut conn);
         self.conns.insert(id, conn);
@@ -181,7 +182,9 @@ impl<A> Server<A> {
                 Phase::Proxied => match proxy::decode(rest) {
                     Ok(None) => break,
                     Ok(Some((length, header))) => {
-                        conn.proxied = header.source().map(Box::new);
+                        if let Some(source) = header.source() {
+                            conn.peer = Some(source.ip());
+                        }
                         conn.phase = Phase::Head;
                         used += length;
                     }
@@ -245,7 +248,7 @@ impl<A> Server<A> {
             self.request(app, hub, id, &head, &[]);
             return end;
         }
-        match self.intake(hub, id, &head) {
+        match self.intake(id, &head) {
             None => {
                 // Nobody takes the body, so nobody knows where the next request begins.
                 conn_of(&mut self.conns, id, |conn| conn.exchange.keep_alive = false);
@@ -285,7 +288,7 @@ impl<A> Server<A> {
     }
 
     /// What is to be done about the body of a request: `None` if it leads nowhere.
-    fn intake(&mut self, hub: &Hub, id: ConnId, head: &http1::Request<'_>) -> Option<Intake> {
+    fn intake(&mut self, id: ConnId, head: &http1::Request<'_>) -> Option<Intake> {
         let Self {
             router,
             mounts,
@@ -294,13 +297,14 @@ impl<A> Server<A> {
             trusted,
             ..
         } = self;
-        let (mount, matched) = route(router, head).ok()?;
+        let mut matched = Matched::NONE;
+        let mount = route(router, head, &mut matched).ok()?;
         let mounted = mounts.get_mut(mount)?;
         let intake = mounted.mount.intake(&Request {
             head,
             matched: &matched,
             body: &[],
-            client: client_of(hub, conns.get(id)?, id, head, trusted),
+            client: client_of(conns.get(id)?, head, trusted),
         });
         Some(match intake {
             Intake::Collect => {
@@ -413,7 +417,7 @@ impl<A> Server<A> {
         let Some(conn) = conns.get_mut(id) else {
             return;
         };
-        let client = client_of(hub, conn, id, head, trusted);
+        let client = client_of(conn, head, trusted);
         conn.exchange.client = client;
         let mut cx = Cx {
             hub,
@@ -426,9 +430,14 @@ impl<A> Server<A> {
             cors.add(head, &mut cx.exchange.cors);
             preflight = cors.preflight(head);
         }
-        match preflight.map_or_else(|| route(router, head), Err) {
+        let mut matched = Matched::NONE;
+        let leads = match preflight {
+            None => route(router, head, &mut matched),
+            Some(response) => Err(response),
+        };
+        match leads {
             Err(response) => cx.respond(response).ignore(),
-            Ok((mount, matched)) => {
+            Ok(mount) => {
                 cx.exchange.mount = mount;
                 if let Some(mounted) = mounts.get_mut(mount) {
                     let request = Request {
@@ -492,7 +501,9 @@ impl<A> Server<A> {
             conn.phase = Phase::Closing;
             hub.close_for(id, CloseReason::Local);
         }
-        self.log_answer(hub, id);
+        if self.log.is_some() {
+            self.log_answer(hub, id);
+        }
     }
 
     /// After callbacks that no bytes have brought about: takes up what has been left lying.
@@ -618,10 +629,7 @@ impl<A> Server<A> {
         let Some(line) = conn.exchange.line.take() else {
             return;
         };
-        let client = conn
-            .exchange
-            .client
-            .or_else(|| Some(hub.peer_addr(id)?.ip()));
+        let client = conn.exchange.client.or(conn.peer);
         let date = self.shared.date.log_text(hub.now());
         log(&access::entry(
             client,
@@ -748,14 +756,15 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Where a request leads: the number of a mount and what the route has found in the path; or the
-/// answer, if it leads nowhere.
+/// Where a request leads: the number of a mount, and in `matched` what the route has found in the
+/// path; or the answer, if it leads nowhere.
 fn route<'a>(
     router: &'a Router,
     head: &http1::Request<'a>,
-) -> Result<(usize, Matched<'a>), Response> {
+    matched: &mut Matched<'a>,
+) -> Result<usize, Response> {
     let method = head.method;
-    let Some((target, matched)) = router.find(head.path) else {
+    let Some(target) = router.find(head.path, matched) else {
         return Err(match (method, head.path) {
             ("OPTIONS", "*") => Response::new(204),
             ("CONNECT", _) => Response::plain(501),
@@ -764,23 +773,16 @@ fn route<'a>(
     };
     let get = || target.handler("GET").filter(|_| method == "HEAD");
     match target.handler(method).or_else(get) {
-        Some(mount) => Ok((mount, matched)),
+        Some(mount) => Ok(mount),
         None if method == "OPTIONS" => Err(Response::new(204).field("Allow", target.allow())),
         None => Err(Response::plain(405).field("Allow", target.allow())),
     }
 }
 
 /// Whose request it is.
-fn client_of(
-    hub: &Hub,
-    conn: &Conn,
-    id: ConnId,
-    head: &http1::Request<'_>,
-    trusted: &[Network],
-) -> Option<IpAddr> {
-    let peer = match &conn.proxied {
-        Some(source) => source.ip(),
-        None => hub.peer_addr(id)?.ip(),
-    };
-    Some(client::client(peer, head.headers, trusted))
+fn client_of(conn: &Conn, head: &http1::Request<'_>, trusted: &[Network]) -> Option<IpAddr> {
+    match (conn.peer, trusted) {
+        (peer, []) => peer,
+        (peer, trusted) => Some(client::client(peer?, head.headers, trusted)),
+    }
 }

@@ -1,6 +1,6 @@
 //! One request and its answer, and the connection that they are on.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::id::ConnId;
@@ -39,8 +39,8 @@ pub(super) struct Conn {
     pub(super) measured: Option<(Instant, u64)>,
     /// A body on its way.
     pub(super) body: Option<Box<Incoming>>,
-    /// The client, as a proxy has named it.
-    pub(super) proxied: Option<Box<SocketAddr>>,
+    /// The peer, or whom a proxy has named instead.
+    pub(super) peer: Option<IpAddr>,
     /// The client has finished sending; these bytes had not been looked at yet.
     pub(super) rest: Option<Box<[u8]>>,
 }
@@ -131,7 +131,7 @@ impl Conn {
             timer: None,
             measured: None,
             body: None,
-            proxied: None,
+            peer: None,
             rest: None,
         }
     }

@@ -93,7 +93,7 @@ pub(super) enum Told {
 }
 
 impl Proxy {
-    /// To a server at `HOST:PORT`, by an [`Upstream`].
+    /// To a server at `HOST:PORT`, by an [`Upstream`](super::Upstream).
     pub fn new(upstream: DriverId, to: &str) -> Self {
         Self {
             driver: upstream,
@@ -150,7 +150,7 @@ impl Proxy {
             forwarded.extend_from_slice(client.to_string().as_bytes());
             complete &= write::field(&mut out, "X-Forwarded-For", &forwarded);
         }
-        complete &= write::field(&mut out, "X-Forwarded-Host", head.host.as_bytes());
+        complete &= write::field(&mut out, "X-Forwarded-Host", head.host().as_bytes());
         complete &= write::field(&mut out, "X-Forwarded-Proto", self.scheme.as_bytes());
         match head.upgrade {
             Some(upgrade) => {

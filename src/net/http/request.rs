@@ -38,8 +38,8 @@ impl<'a> Request<'a> {
 
     /// Whom the request is for, with the port if that was said: the authority of the target, or
     /// `Host`. Without either, in HTTP/1.0, it is empty.
-    pub const fn host(&self) -> &'a str {
-        self.head.host
+    pub fn host(&self) -> &'a str {
+        self.head.host()
     }
 
     /// The version.

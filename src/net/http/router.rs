@@ -118,21 +118,24 @@ impl Router {
         target.add(method, handler)
     }
 
-    /// Where a path leads to.
-    pub(super) fn find<'a>(&'a self, path: &'a str) -> Option<(&'a Target, Matched<'a>)> {
-        let mut matched = Matched::NONE;
+    /// Where a path leads to, and in `matched` what has been found in it.
+    pub(super) fn find<'a>(
+        &'a self,
+        path: &'a str,
+        matched: &mut Matched<'a>,
+    ) -> Option<&'a Target> {
         let path = path.strip_prefix('/')?;
-        let target = self.targets.get(self.root.find(path, 0, &mut matched)?)?;
+        let target = self.targets.get(self.root.find(path, 0, matched)?)?;
         matched.target = Some(target);
-        Some((target, matched))
+        Some(target)
     }
 }
 
 impl Node {
     /// `path` is what is left of it, from the beginning of a segment.
     fn find<'a>(&self, path: &'a str, params: usize, matched: &mut Matched<'a>) -> Option<usize> {
-        let (segment, rest) = match path.split_once('/') {
-            Some((segment, rest)) => (segment, Some(rest)),
+        let (segment, rest) = match path.bytes().position(|byte| byte == b'/') {
+            Some(at) => (&path[..at], Some(&path[at + 1..])),
             None => (path, None),
         };
         let go_on = |node: &Self, params, matched: &mut Matched<'a>| match rest {
@@ -161,7 +164,7 @@ impl Node {
 
 /// A segment without its percent signs, which may stand for what could have been written out.
 fn decoded(segment: &str) -> Cow<'_, str> {
-    match segment.contains('%') {
+    match segment.bytes().any(|byte| byte == b'%') {
         false => Cow::Borrowed(segment),
         true => percent_decode_str(segment).decode_utf8_lossy(),
     }
@@ -223,7 +226,8 @@ mod tests {
     }
 
     fn found<'a>(router: &'a Router, path: &'a str) -> Option<(usize, Matched<'a>)> {
-        let (target, matched) = router.find(path)?;
+        let mut matched = Matched::NONE;
+        let target = router.find(path, &mut matched)?;
         Some((target.handler("GET")?, matched))
     }
 
@@ -284,11 +288,12 @@ mod tests {
         }
         router.add(None, "/b", 2).unwrap();
         router.add(Some("PUT"), "/b", 3).unwrap();
-        let (a, _) = router.find("/a").unwrap();
+        let target = |path| router.find(path, &mut Matched::NONE).unwrap();
+        let a = target("/a");
         let handlers = ["GET", "POST", "PUT", "get"].map(|method| a.handler(method));
         assert_eq!(handlers, [Some(0), Some(1), None, None]);
         assert_eq!(a.allow(), "OPTIONS, HEAD, GET, POST");
-        let (b, _) = router.find("/b").unwrap();
+        let b = target("/b");
         assert_eq!((b.handler("PUT"), b.handler("BREW")), (Some(3), Some(2)));
     }
 

@@ -16,9 +16,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// What follows the path behind a question mark.
     pub query: Option<&'a str>,
-    /// Whom the request is for: the authority of the target if it has one, or else `Host`. Without
-    /// either, in HTTP/1.0, it is empty.
-    pub host: &'a str,
+    host: &'a [u8],
     /// The version.
     pub version: Version,
     /// All fields.
@@ -35,6 +33,13 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Whom the request is for: the authority of the target if it has one, or else `Host`. Without
+    /// either, in HTTP/1.0, it is empty.
+    pub fn host(&self) -> &'a str {
+        // It has been looked at: all of it is ASCII.
+        core::str::from_utf8(self.host).unwrap_or_default()
+    }
+
     /// Parses a head that ends where [`Scan`](super::Scan) says.
     ///
     /// # Errors
@@ -53,7 +58,7 @@ impl<'a> Request<'a> {
         let host = match framing.host {
             Some(host) => host_of(host)?,
             None if version == Version::Http11 => return Err(Error::BadHost),
-            None => "",
+            None => b"",
         };
         let target_parts = Target::of(method, target)?;
         let expects_continue = match framing.expect {
@@ -80,7 +85,7 @@ impl<'a> Request<'a> {
 
 /// A target in one of the forms of RFC 9112, section 3.2.
 struct Target<'a> {
-    authority: Option<&'a str>,
+    authority: Option<&'a [u8]>,
     path: &'a str,
     query: Option<&'a str>,
 }
@@ -96,15 +101,16 @@ impl<'a> Target<'a> {
         }
         let (authority, rest) = match target.as_bytes().first() {
             _ if method == "CONNECT" => {
-                host_of(target.as_bytes()).map_err(|_| Error::BadTarget)?;
-                (Some(target), "")
+                let host = host_of(target.as_bytes()).map_err(|_| Error::BadTarget)?;
+                (Some(host), "")
             }
             Some(b'/') => (None, target),
             Some(b'*') if target == "*" && method == "OPTIONS" => (None, target),
             _ => absolute(target)?,
         };
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let mark = rest.bytes().position(|byte| byte == b'?');
+        let (path, query) = match mark {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
         let path = match path {
@@ -120,7 +126,7 @@ impl<'a> Target<'a> {
 }
 
 /// `http://host/path`, as proxies are asked.
-fn absolute(target: &str) -> Result<(Option<&str>, &str), Error> {
+fn absolute(target: &str) -> Result<(Option<&[u8]>, &str), Error> {
     let (scheme, rest) = target.split_once("://").ok_or(Error::BadTarget)?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(Error::BadTarget);
@@ -133,12 +139,26 @@ fn absolute(target: &str) -> Result<(Option<&str>, &str), Error> {
     }
 }
 
-/// A host with or without a port: the characters that either may have.
-fn host_of(value: &[u8]) -> Result<&str, Error> {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(byte);
-    match core::str::from_utf8(value) {
-        Ok(host) if value.iter().all(fits) => Ok(host),
-        _ => Err(Error::BadHost),
+/// The characters that a host or a port may have: RFC 3986, section 3.2.2.
+const IN_HOST: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let (others, mut at) = (b"-._~!$&'()*+;=%:[]", 0);
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// A host with or without a port.
+fn host_of(value: &[u8]) -> Result<&[u8], Error> {
+    match value.iter().all(|byte| IN_HOST[usize::from(*byte)]) {
+        true => Ok(value),
+        false => Err(Error::BadHost),
     }
 }
 
@@ -199,7 +219,7 @@ mod tests {
             parse(&format!("{line}\r\nHost: a\r\n\r\n"), |request| {
                 let request = request.unwrap();
                 assert_eq!(
-                    (request.host, request.path, request.query),
+                    (request.host(), request.path, request.query),
                     (host, path, query),
                     "{line}"
                 );

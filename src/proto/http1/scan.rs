@@ -37,7 +37,16 @@ impl Scan {
     /// readers disagree about all of these.
     pub fn find_end(&mut self, data: &[u8]) -> Result<Option<usize>, Error> {
         let end = data.len().min(self.max);
-        for &byte in data.get(self.looked..end).unwrap_or_default() {
+        let data = data.get(..end).unwrap_or_default();
+        while let Some(rest) = data.get(self.looked..).filter(|rest| !rest.is_empty()) {
+            if !self.after_cr {
+                let plain = plain(rest);
+                self.looked += plain;
+                self.line += plain;
+            }
+            let Some(&byte) = data.get(self.looked) else {
+                break;
+            };
             self.looked += 1;
             match (self.after_cr, byte) {
                 (true, b'\n') if self.line == 0 && self.lines > 0 => {
@@ -69,6 +78,23 @@ impl Scan {
     pub const fn is_fresh(&self) -> bool {
         self.looked == 0
     }
+}
+
+/// How many bytes at the front need no second look: those above CR, eight at a time.
+fn plain(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 255;
+    let mut length = 0;
+    for eight in bytes.chunks_exact(8) {
+        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+        // The high bit of the first byte that is not above it, and perhaps of some behind that.
+        let low = word.wrapping_sub(EACH * 0x0e) & !word & (EACH * 0x80);
+        if low != 0 {
+            return length + low.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    length + rest.iter().take_while(|byte| **byte > b'\r').count()
 }
 
 #[cfg(test)]
@@ -110,6 +136,21 @@ mod tests {
             let mut scan = Scan::new(100);
             let first = (1..=data.len()).find_map(|end| scan.find_end(&data[..end]).err());
             assert_eq!(first, Some(Error::BadByte(byte)), "{data:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn passes_over_what_needs_no_second_look() {
+        for at in 0..40 {
+            for byte in 0..=255 {
+                let mut bytes = vec![b'a'; 40];
+                bytes[at] = byte;
+                let expected = if byte > b'\r' { 40 } else { at };
+                assert_eq!(plain(&bytes), expected, "{byte} at {at}");
+                // Whatever is behind it.
+                bytes[at..].fill(byte);
+                assert_eq!(plain(&bytes), expected, "{byte} from {at}");
+            }
         }
     }
 
