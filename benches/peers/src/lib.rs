@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod http;
 pub mod load;

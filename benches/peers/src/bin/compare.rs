@@ -1,18 +1,18 @@
-//! Compares switchboard's echo server with minimal peers: CPU time, memory,
-//! system calls and instructions for each message or connection.
+//! Compares switchboard's servers with minimal peers: CPU time, memory, system
+//! calls and instructions for each message or connection.
 //!
-//! Run: `cargo run --release -- tcp` (or `udp`, `idle`, `syscalls`,
+//! Run: `cargo run --release -- tcp` (or `udp`, `http`, `idle`, `syscalls`,
 //! `instructions`; `--help` lists the options). It builds what it needs. See
 //! README.md.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use peers::compare::scenario::{TCP, UDP};
-use peers::compare::{child, echo, idle, instructions, syscalls};
+use peers::compare::scenario::{HTTP, TCP, UDP};
+use peers::compare::{child, cpu, idle, instructions, syscalls};
 use peers::load::raise_open_files;
 
-/// Compares switchboard's echo server with minimal peers
+/// Compares switchboard's servers with minimal peers
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -22,14 +22,16 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Measure {
     /// CPU time of a TCP echo
-    Tcp(echo::Arguments),
+    Tcp(cpu::Arguments),
     /// CPU time of a UDP echo
-    Udp(echo::Arguments),
+    Udp(cpu::Arguments),
+    /// CPU time of an HTTP request
+    Http(cpu::Arguments),
     /// Memory of idle TCP connections
     Idle(idle::Arguments),
-    /// System calls of an echo (needs strace)
+    /// System calls of a message and its answer (needs strace)
     Syscalls(syscalls::Arguments),
-    /// User-space instructions of an echo (needs valgrind)
+    /// User-space instructions of a message and its answer (needs valgrind)
     Instructions(instructions::Arguments),
 }
 
@@ -39,8 +41,9 @@ fn main() -> anyhow::Result<()> {
     raise_open_files().context("cannot raise the limit of open files")?;
     child::kill_on_signal()?;
     match &arguments.measure {
-        Measure::Tcp(arguments) => echo::run(&TCP, arguments),
-        Measure::Udp(arguments) => echo::run(&UDP, arguments),
+        Measure::Tcp(arguments) => cpu::run(&TCP, arguments),
+        Measure::Udp(arguments) => cpu::run(&UDP, arguments),
+        Measure::Http(arguments) => cpu::run(&HTTP, arguments),
         Measure::Idle(arguments) => idle::run(arguments),
         Measure::Syscalls(arguments) => syscalls::run(arguments),
         Measure::Instructions(arguments) => instructions::run(arguments),

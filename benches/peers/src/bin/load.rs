@@ -2,8 +2,9 @@
 //! connections and checks every byte that comes back.
 //!
 //! Run: `cargo run --release --bin load -- --connect 127.0.0.1:PORT` for TCP,
-//! `load udp --connect 127.0.0.1:PORT` for datagrams, or `load idle --connect
-//! 127.0.0.1:PORT` to open TCP connections and hold them.
+//! `load udp --connect 127.0.0.1:PORT` for datagrams, `load http --connect
+//! 127.0.0.1:PORT` for requests, or `load idle --connect 127.0.0.1:PORT` to open
+//! TCP connections and hold them.
 //!
 //! It takes turns with whoever measures: it says `connected N`, then `warm` once
 //! nothing is in flight, waits for a line on stdin, says `done N seconds S`, and
@@ -16,16 +17,16 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, Subcommand};
-use peers::load::{Connection, Load, Shape, Tcp, Udp, raise_open_files};
+use peers::load::{Connection, Http, Load, Shape, Tcp, Udp, raise_open_files};
 
-/// Keeps messages in flight on many connections to an echo server
+/// Keeps messages in flight on many connections to a server that answers each
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
     mode: Option<Mode>,
     #[command(flatten)]
-    echo: Option<Echo>,
+    exchange: Option<Exchange>,
 }
 
 #[derive(Subcommand)]
@@ -33,18 +34,20 @@ enum Mode {
     /// Opens TCP connections and holds them until stdin ends
     Idle(Idle),
     /// The same as without a command, with datagrams
-    Udp(Echo),
+    Udp(Exchange),
+    /// The same with requests for HTTP; the size is that of a response's body
+    Http(Exchange),
 }
 
 #[derive(Args)]
-struct Echo {
+struct Exchange {
     #[arg(long)]
     connect: SocketAddr,
     #[arg(long, default_value_t = 50)]
     connections: usize,
-    /// Bytes of a message
-    #[arg(long, default_value_t = 64)]
-    size: usize,
+    /// Bytes of a message [default: 64, or what the protocol has]
+    #[arg(long)]
+    size: Option<usize>,
     /// Messages in flight on each connection
     #[arg(long, default_value_t = 1)]
     outstanding: usize,
@@ -67,10 +70,10 @@ struct Idle {
     touch: usize,
 }
 
-fn run_echo<C: Connection>(arguments: &Echo) -> anyhow::Result<()> {
+fn run<C: Connection>(arguments: &Exchange) -> anyhow::Result<()> {
     let shape = Shape {
         connections: arguments.connections,
-        size: arguments.size,
+        size: arguments.size.unwrap_or(C::SIZE),
         outstanding: arguments.outstanding,
     };
     let mut load = Load::<C>::connect(arguments.connect, &shape)?;
@@ -113,10 +116,11 @@ fn wait_for_end() -> anyhow::Result<()> {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     raise_open_files()?;
-    match (arguments.mode, arguments.echo) {
+    match (arguments.mode, arguments.exchange) {
         (Some(Mode::Idle(idle)), _) => run_idle(&idle),
-        (Some(Mode::Udp(echo)), _) => run_echo::<Udp>(&echo),
-        (None, Some(echo)) => run_echo::<Tcp>(&echo),
+        (Some(Mode::Udp(exchange)), _) => run::<Udp>(&exchange),
+        (Some(Mode::Http(exchange)), _) => run::<Http>(&exchange),
+        (None, Some(exchange)) => run::<Tcp>(&exchange),
         (None, None) => anyhow::bail!("give --connect ADDRESS:PORT; see --help"),
     }
 }

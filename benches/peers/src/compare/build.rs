@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::scenario::{Program, Server};
+use super::scenario::{OURS, Program, Server};
 
 /// This package's folder, and the main project's, as they were when compiled.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
@@ -15,8 +15,10 @@ const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The built programs.
 pub struct Programs {
-    ours: PathBuf,
+    /// What is taken for switchboard's server, whatever the scenario says.
+    ours: Option<PathBuf>,
     release: PathBuf,
+    examples: PathBuf,
 }
 
 impl Programs {
@@ -26,26 +28,32 @@ impl Programs {
         let target = target_directory()?;
         let release = target.join("release");
         build_package(&target)?;
+        let project = Path::new(PROJECT)
+            .canonicalize()
+            .context("the main project is not where it was")?;
         for server in servers {
-            if let Program::C(name) = server.program {
-                build_c(name, &release)?;
+            match server.program {
+                Program::C(name) => build_c(name, &release)?,
+                Program::Example(name) if ours.is_none() => build_example(name, &project)?,
+                Program::Example(_) | Program::Peer(_) => {}
             }
         }
-        let wanted = servers.iter().any(|server| server.program == Program::Ours);
-        let ours = match ours {
-            Some(path) => path
-                .canonicalize()
-                .with_context(|| format!("no server at {}", path.display()))?,
-            None if wanted => build_ours()?,
-            None => PathBuf::new(),
+        let at = |path: &Path| {
+            path.canonicalize()
+                .with_context(|| format!("no server at {}", path.display()))
         };
-        Ok(Self { ours, release })
+        Ok(Self {
+            ours: ours.map(at).transpose()?,
+            release,
+            examples: project.join("target/release/examples"),
+        })
     }
 
-    pub fn path(&self, program: Program) -> PathBuf {
-        match program {
-            Program::Ours => self.ours.clone(),
-            Program::C(name) | Program::Peer(name) => self.release.join(name),
+    pub fn path(&self, server: &Server) -> PathBuf {
+        match (&self.ours, server.program) {
+            (Some(path), _) if server.name == OURS => path.clone(),
+            (_, Program::Example(name)) => self.examples.join(name),
+            (_, Program::C(name) | Program::Peer(name)) => self.release.join(name),
         }
     }
 
@@ -83,18 +91,13 @@ fn build_c(name: &str, release: &Path) -> anyhow::Result<()> {
         .arg(Path::new(PACKAGE).join("c").join(format!("{name}.c"))))
 }
 
-fn build_ours() -> anyhow::Result<PathBuf> {
-    let project = Path::new(PROJECT)
-        .canonicalize()
-        .context("the main project is not where it was")?;
-    let target = project.join("target");
+fn build_example(name: &str, project: &Path) -> anyhow::Result<()> {
     run(cargo()
-        .current_dir(&project)
-        .args(["build", "--quiet", "--release", "--example", "echo"])
+        .current_dir(project)
+        .args(["build", "--quiet", "--release", "--example", name])
         .arg("--target-dir")
-        .arg(&target))
-    .context("cannot build switchboard's echo example (--ours PATH takes a built one)")?;
-    Ok(target.join("release/examples/echo"))
+        .arg(project.join("target")))
+    .with_context(|| format!("cannot build the example `{name}` (--ours PATH takes a built one)"))
 }
 
 fn cargo() -> Command {

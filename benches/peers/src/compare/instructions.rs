@@ -21,7 +21,7 @@ pub struct Arguments {
     common: Common,
     #[command(flatten)]
     shape: Shape,
-    /// Whose echo is measured
+    /// Whose servers are measured
     #[arg(long, value_enum, default_value_t = Protocol::Tcp)]
     protocol: Protocol,
     /// Messages of the first run
@@ -38,10 +38,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let bench = Bench::prepare(arguments.protocol.scenario(), &arguments.common)?;
+    let unit = bench.scenario.unit;
     let folder = Folder::create()?;
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
-        Group::new("instructions per message", &[""]),
+        Group::new(format!("instructions per {unit}"), &[""]),
     ]);
     for server in &bench.servers {
         eprintln!("server {}", server.name);
@@ -54,9 +55,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         table.push(vec![server.name.to_owned(), format!("{per_message:.0}")]);
     }
     println!(
-        "User-space instructions of a {} echo under callgrind: {}; {} messages less {}",
-        bench.scenario.protocol.to_uppercase(),
-        arguments.shape.describe(),
+        "User-space instructions under callgrind. {}; {} {unit}s less {}",
+        arguments.shape.describe(bench.scenario),
         arguments.many,
         arguments.few
     );

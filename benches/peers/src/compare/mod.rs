@@ -4,7 +4,7 @@
 
 pub mod build;
 pub mod child;
-pub mod echo;
+pub mod cpu;
 pub mod idle;
 pub mod instructions;
 pub mod procfs;

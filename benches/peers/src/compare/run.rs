@@ -22,7 +22,7 @@ pub const SETTLE: Duration = Duration::from_millis(50);
 /// What every comparison can be told.
 #[derive(Args)]
 pub struct Common {
-    /// A built switchboard echo server; nothing is built in the main project then
+    /// A built server to run as `switchboard`; nothing is built in the main project then
     #[arg(long, value_name = "PATH")]
     ours: Option<PathBuf>,
     /// Only these servers (repeated, or separated by commas)
@@ -39,19 +39,27 @@ pub struct Common {
 pub struct Shape {
     #[arg(long, default_value_t = 50)]
     pub connections: usize,
-    /// Bytes of a message
-    #[arg(long, default_value_t = 64)]
-    pub size: usize,
+    /// Bytes of a message [default: 64]; bodies of HTTP always have 200
+    #[arg(long)]
+    size: Option<usize>,
     /// Messages in flight on each connection
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, visible_alias = "pipeline", default_value_t = 1)]
     pub outstanding: usize,
 }
 
 impl Shape {
-    pub fn describe(&self) -> String {
+    pub fn size(&self, scenario: &Scenario) -> usize {
+        self.size.unwrap_or(scenario.size)
+    }
+
+    pub fn describe(&self, scenario: &Scenario) -> String {
         format!(
-            "{} connections, messages of {} bytes, {} outstanding on each",
-            self.connections, self.size, self.outstanding
+            "{}: {} connections, {} of {} bytes, {} outstanding on each",
+            scenario.title,
+            self.connections,
+            scenario.sized,
+            self.size(scenario),
+            self.outstanding
         )
     }
 }
@@ -100,7 +108,7 @@ impl Bench {
         let mut command = pinned(self.server_cpu);
         command
             .args(under)
-            .arg(self.programs.path(server.program))
+            .arg(self.programs.path(server))
             .args(server.arguments);
         let child = Child::start(&mut command)?;
         let address = child
@@ -136,7 +144,7 @@ impl Bench {
         let load = self.start_load(&[
             ("--connect", &address),
             ("--connections", &shape.connections),
-            ("--size", &shape.size),
+            ("--size", &shape.size(self.scenario)),
             ("--outstanding", &shape.outstanding),
             ("--warmup", &warmup),
             ("--messages", &messages),

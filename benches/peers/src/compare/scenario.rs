@@ -3,16 +3,21 @@
 
 use clap::ValueEnum;
 
+use crate::load::{Connection, Http, Tcp, Udp};
+
 /// Where a server's program comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Program {
-    /// The `echo` example of the main project.
-    Ours,
+    /// An example of the main project.
+    Example(&'static str),
     /// A C file of `c/`, by its name without `.c`.
     C(&'static str),
     /// A binary of this package.
     Peer(&'static str),
 }
+
+/// The server that this is all about.
+pub const OURS: &str = "switchboard";
 
 /// One row of a scenario.
 pub struct Server {
@@ -26,6 +31,16 @@ pub struct Scenario {
     /// As the servers name it: a server is ready when it has said `listening`,
     /// this, and its address.
     pub protocol: &'static str,
+    /// What is measured, for headings.
+    pub title: &'static str,
+    /// What the client sends, each of which is answered.
+    pub unit: &'static str,
+    /// What has [`size`](Self::size) bytes.
+    pub sized: &'static str,
+    /// Bytes, when nothing else is said.
+    pub size: usize,
+    /// How many are sent and counted in a run, when nothing else is said.
+    pub messages: u64,
     /// The load client's command.
     pub load: &'static [&'static str],
     pub servers: &'static [Server],
@@ -51,14 +66,19 @@ const TOKIO: Server = Server {
 
 pub const TCP: Scenario = Scenario {
     protocol: "tcp",
+    title: "TCP echo",
+    unit: "message",
+    sized: "messages",
+    size: Tcp::SIZE,
+    messages: 200_000,
     load: &[],
     servers: &[
         C,
         MIO,
         TOKIO,
         Server {
-            name: "switchboard",
-            program: Program::Ours,
+            name: OURS,
+            program: Program::Example("echo"),
             arguments: &["--tcp", "127.0.0.1:0"],
         },
     ],
@@ -68,6 +88,11 @@ pub const TCP: Scenario = Scenario {
 /// Each server has one socket, which all clients share.
 pub const UDP: Scenario = Scenario {
     protocol: "udp",
+    title: "UDP echo",
+    unit: "message",
+    sized: "messages",
+    size: Udp::SIZE,
+    messages: 200_000,
     load: &["udp"],
     servers: &[
         Server {
@@ -86,8 +111,8 @@ pub const UDP: Scenario = Scenario {
             arguments: &["127.0.0.1:0"],
         },
         Server {
-            name: "switchboard",
-            program: Program::Ours,
+            name: OURS,
+            program: Program::Example("echo"),
             arguments: &["--udp", "127.0.0.1:0"],
         },
     ],
@@ -97,15 +122,14 @@ pub const UDP: Scenario = Scenario {
 /// Many silent connections: switchboard would close them, or refuse some, with
 /// the limits that it has by default.
 pub const TCP_IDLE: Scenario = Scenario {
-    protocol: "tcp",
     load: &["idle"],
     servers: &[
         C,
         MIO,
         TOKIO,
         Server {
-            name: "switchboard",
-            program: Program::Ours,
+            name: OURS,
+            program: Program::Example("echo"),
             arguments: &[
                 "--tcp",
                 "127.0.0.1:0",
@@ -116,14 +140,40 @@ pub const TCP_IDLE: Scenario = Scenario {
             ],
         },
     ],
-    baseline: "c",
+    ..TCP
 };
 
-/// The scenarios whose messages are echoed.
+/// One request after another on connections that stay open, and the same short
+/// text for each.
+pub const HTTP: Scenario = Scenario {
+    protocol: "http",
+    title: "HTTP",
+    unit: "request",
+    sized: "bodies",
+    size: Http::SIZE,
+    messages: 150_000,
+    load: &["http"],
+    servers: &[
+        Server {
+            name: "hyper",
+            program: Program::Peer("hyper_http"),
+            arguments: &["127.0.0.1:0"],
+        },
+        Server {
+            name: OURS,
+            program: Program::Peer("switchboard_http"),
+            arguments: &["127.0.0.1:0"],
+        },
+    ],
+    baseline: "hyper",
+};
+
+/// The scenarios in which each message is answered.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Protocol {
     Tcp,
     Udp,
+    Http,
 }
 
 impl Protocol {
@@ -131,6 +181,7 @@ impl Protocol {
         match self {
             Self::Tcp => &TCP,
             Self::Udp => &UDP,
+            Self::Http => &HTTP,
         }
     }
 }

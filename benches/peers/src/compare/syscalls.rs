@@ -27,10 +27,10 @@ pub struct Arguments {
     common: Common,
     #[command(flatten)]
     shape: Shape,
-    /// Whose echo is measured
+    /// Whose servers are measured
     #[arg(long, value_enum, default_value_t = Protocol::Tcp)]
     protocol: Protocol,
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, visible_alias = "requests", default_value_t = 50_000)]
     messages: u64,
 }
 
@@ -85,11 +85,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let bench = Bench::prepare(arguments.protocol.scenario(), &arguments.common)?;
+    let unit = bench.scenario.unit;
     let folder = Folder::create()?;
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
         Group::new(
-            "calls per message",
+            format!("calls per {unit}"),
             &["receive", "send", "epoll_wait", "all"],
         ),
         Group::new("calls", &["epoll_ctl"]),
@@ -109,9 +110,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ]);
     }
     println!(
-        "System calls of a {} echo under strace: {}; {} messages",
-        bench.scenario.protocol.to_uppercase(),
-        arguments.shape.describe(),
+        "System calls under strace. {}; {} {unit}s",
+        arguments.shape.describe(bench.scenario),
         arguments.messages
     );
     print!("\n{table}");

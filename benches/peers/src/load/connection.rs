@@ -9,12 +9,19 @@ use mio::{Registry, Token};
 
 use super::pattern::Pattern;
 
-/// One connection to the echo server, registered under its own token.
+/// One connection to the server, registered under its own token.
 pub trait Connection: Sized {
+    /// Bytes of a message, when nothing else is said.
+    const SIZE: usize = 64;
     /// How many bytes a message may have.
     const SIZES: RangeInclusive<usize>;
-    /// No echo at all for this long means that messages are lost.
+    /// No answer at all for this long means that messages are lost.
     const SILENCE: Duration;
+
+    /// What is sent, in slices of up to `longest` bytes.
+    fn pattern(longest: usize) -> Pattern {
+        Pattern::new(longest)
+    }
 
     fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self>;
 

@@ -2,7 +2,9 @@
 //! thread and one mio poll. Run by `src/bin/load.rs`.
 
 mod connection;
+mod http;
 mod pattern;
+mod stream;
 mod tcp;
 mod udp;
 
@@ -14,9 +16,9 @@ use anyhow::{Context, ensure};
 use mio::{Events, Poll, Token};
 
 use connection::Tools;
-use pattern::Pattern;
 
 pub use connection::Connection;
+pub use http::Http;
 pub use tcp::Tcp;
 pub use udp::Udp;
 
@@ -87,14 +89,14 @@ impl<C: Connection> Load<C> {
             connections,
             tools: Tools {
                 size: shape.size,
-                pattern: Pattern::new(BUFFER.max(shape.outstanding * shape.size)),
+                pattern: C::pattern(BUFFER.max(shape.outstanding * shape.size)),
                 buffer: vec![0; BUFFER],
             },
             outstanding: shape.outstanding as u64,
         })
     }
 
-    /// Has exactly `messages` echoed, and returns when none is in flight.
+    /// Has exactly `messages` answered, and returns when none is in flight.
     pub fn run(&mut self, messages: u64) -> anyhow::Result<Run> {
         let start = Instant::now();
         let mut phase = Phase {
@@ -146,7 +148,7 @@ impl<C: Connection> Load<C> {
         }
         ensure!(
             phase.lost > before && phase.lost <= MOST_LOST,
-            "no echo for {:?}; {} are missing",
+            "no answer for {:?}; {} are missing",
             C::SILENCE,
             phase.unanswered
         );

@@ -1,25 +1,42 @@
-//! The bytes that the load client sends and expects: each byte depends on its
-//! position in the stream, so that a lost, doubled or moved one is seen.
+//! The bytes that the load client sends: a period, again and again.
+//!
+//! That of an echo has each byte depend on its position in the stream, so that a
+//! lost, doubled or moved one is seen when it comes back.
 
 /// Prime, hence in step with no buffer or message size.
-const PERIOD: usize = 251;
+const PERIOD: u8 = 251;
 
 pub struct Pattern {
     bytes: Vec<u8>,
+    period: usize,
     longest: usize,
 }
 
 impl Pattern {
-    /// A pattern that gives out slices of up to `longest` bytes.
+    /// The pattern of an echo, which gives out slices of up to `longest` bytes.
     pub fn new(longest: usize) -> Self {
-        let bytes = (0..PERIOD as u8).cycle().take(PERIOD + longest).collect();
-        Self { bytes, longest }
+        Self::of(&(0..PERIOD).collect::<Vec<_>>(), longest)
+    }
+
+    /// A pattern of some other period.
+    pub fn of(period: &[u8], longest: usize) -> Self {
+        let bytes = period.iter().copied().cycle();
+        Self {
+            bytes: bytes.take(period.len() + longest).collect(),
+            period: period.len(),
+            longest,
+        }
+    }
+
+    /// Bytes after which it begins again.
+    pub fn period(&self) -> usize {
+        self.period
     }
 
     /// The next `length` bytes at a position of the stream, or as many of them
     /// as the pattern holds in one piece.
     pub fn at(&self, position: u64, length: usize) -> &[u8] {
-        let start = (position % PERIOD as u64) as usize;
+        let start = (position % self.period as u64) as usize;
         &self.bytes[start..start + length.min(self.longest)]
     }
 }

@@ -202,7 +202,7 @@ mod tests {
             ..SHAPE
         };
         let error = error(run(&shape, 100, |_, _| 0));
-        assert!(error.starts_with("no echo for 1s"), "{error}");
+        assert!(error.starts_with("no answer for 1s"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `compare tcp` and `compare udp`: the servers' CPU time for each message of
-//! an echo.
+//! `compare tcp`, `compare udp` and `compare http`: the servers' CPU time for
+//! each message and its answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,18 @@ pub struct Arguments {
     /// Messages before those that are counted
     #[arg(long, default_value_t = 20_000)]
     warmup: u64,
-    /// Messages that are counted, in each run
-    #[arg(long, default_value_t = 200_000)]
-    messages: u64,
+    /// Messages that are counted, in each run [default: 200000, with HTTP 150000]
+    #[arg(long, visible_alias = "requests")]
+    messages: Option<u64>,
     /// Also writes every run's figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn messages(&self, scenario: &Scenario) -> u64 {
+        self.messages.unwrap_or(scenario.messages)
+    }
 }
 
 /// One run of one server.
@@ -81,7 +87,7 @@ fn measure(
 ) -> anyhow::Result<Sample> {
     let running = bench.start_server(server, &[])?;
     let pid = running.child.pid();
-    let (warmup, messages) = (arguments.warmup, arguments.messages);
+    let (warmup, messages) = (arguments.warmup, arguments.messages(bench.scenario));
     let mut load = bench.start_warm_load(running.address, &arguments.shape, warmup, messages)?;
     thread::sleep(SETTLE);
     let before = procfs::cpu_time(pid)?;
@@ -106,10 +112,10 @@ fn write_json(
     let document = serde_json::json!({
         "scenario": scenario.protocol,
         "connections": arguments.shape.connections,
-        "size": arguments.shape.size,
+        "size": arguments.shape.size(scenario),
         "outstanding": arguments.shape.outstanding,
         "warmup": arguments.warmup,
-        "messages": arguments.messages,
+        "messages": arguments.messages(scenario),
         "samples": samples,
     });
     fs::write(path, serde_json::to_string_pretty(&document)? + "\n")
@@ -117,23 +123,23 @@ fn write_json(
 }
 
 fn print(bench: &Bench, arguments: &Arguments, samples: &[Sample]) {
+    let (scenario, unit) = (bench.scenario, bench.scenario.unit);
     println!(
-        "{} echo: {}; {} rounds of {} messages",
-        bench.scenario.protocol.to_uppercase(),
-        arguments.shape.describe(),
+        "{}; {} rounds of {} {unit}s",
+        arguments.shape.describe(scenario),
         arguments.pairs,
-        arguments.messages
+        arguments.messages(scenario)
     );
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
-        Group::new("CPU us per message", &["q1", "median", "q3"]),
+        Group::new(format!("CPU us per {unit}"), &["q1", "median", "q3"]),
         Group::new(
-            format!("ratio to {}", bench.scenario.baseline),
+            format!("ratio to {}", scenario.baseline),
             &["q1", "median", "q3"],
         ),
-        Group::new("messages/s", &["median"]),
+        Group::new(format!("{unit}s/s"), &["median"]),
     ]);
-    let baseline = of_server(samples, bench.scenario.baseline);
+    let baseline = of_server(samples, scenario.baseline);
     for server in &bench.servers {
         table.push(row(
             server.name,
