@@ -275,7 +275,8 @@ impl Cx<'_> {
         let now = self.hub.now();
         let exchange = &mut *self.exchange;
         exchange.status = response.status;
-        exchange.keep_alive &= !response.close && !self.shared.stopping;
+        // Whatever of a body nobody has read cannot be told from the next request.
+        exchange.keep_alive &= !response.close && !self.shared.stopping && !exchange.unread;
         let connection: &[u8] = match (exchange.version, exchange.keep_alive) {
             (Version::Http11, true) | (Version::Http10, false) => b"",
             (Version::Http11, false) => b"Connection: close\r\n",

@@ -256,7 +256,10 @@ impl<A> Server<A> {
             }
             Some(Intake::Stream) => {
                 self.expect_body(hub, id, &head, &[], 0);
-                conn_of(&mut self.conns, id, |conn| conn.phase = Phase::Stream);
+                conn_of(&mut self.conns, id, |conn| {
+                    conn.phase = Phase::Stream;
+                    conn.exchange.unread = true;
+                });
                 self.request(app, hub, id, &head, &[]);
                 let waits = self.conns.get(id).is_some_and(|conn| {
                     conn.phase == Phase::Stream && conn.exchange.answer == Answer::Owed
@@ -385,6 +388,7 @@ impl<A> Server<A> {
         incoming.received += part.used as u64;
         if part.end {
             (conn.phase, conn.deadline) = (Phase::Answer, None);
+            conn.exchange.unread = false;
             conn.body = None;
         }
         if part.end || !part.data.is_empty() {
@@ -489,8 +493,7 @@ impl<A> Server<A> {
         for timer in exchange.timers.drain(..) {
             hub.cancel_timer(timer);
         }
-        // Whatever of a body nobody has read cannot be told from the next request.
-        let keep_alive = exchange.keep_alive && conn.body.is_none() && !self.shared.stopping;
+        let keep_alive = exchange.keep_alive && !exchange.unread && !self.shared.stopping;
         if exchange.sent >= LARGE {
             conn.measured = Some((hub.now(), hub.bytes_written(id)));
         }
@@ -767,7 +770,7 @@ fn route<'a>(
     let Some(target) = router.find(head.path, matched) else {
         return Err(match (method, head.path) {
             ("OPTIONS", "*") => Response::new(204),
-            ("CONNECT", _) => Response::plain(501),
+            ("CONNECT", _) => Response::plain(501).close(),
             _ => Response::plain(404),
         });
     };

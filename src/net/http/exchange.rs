@@ -84,6 +84,8 @@ pub(super) struct Exchange {
     pub(super) version: Version,
     pub(super) is_head: bool,
     pub(super) keep_alive: bool,
+    /// Some of its body is still to come, and nobody may wait for it.
+    pub(super) unread: bool,
     pub(super) coding: Coding,
     pub(super) status: u16,
     /// Bytes of the body that were sent.
@@ -152,6 +154,7 @@ impl Exchange {
             version: Version::Http11,
             is_head: false,
             keep_alive: false,
+            unread: false,
             coding: Coding::Identity,
             status: 0,
             sent: 0,
@@ -171,6 +174,7 @@ impl Exchange {
         self.version = head.version;
         self.is_head = head.method == "HEAD";
         self.keep_alive = head.keep_alive;
+        self.unread = false;
         self.coding = Coding::accepted(head.headers);
         (self.status, self.sent) = (0, 0);
         self.cors.clear();
@@ -188,5 +192,16 @@ impl Exchange {
             timers,
             ..Self::none()
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of an idle connection is decided here, besides what the reactor has of it.
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<Conn>() <= 288, "{} bytes", size_of::<Conn>());
     }
 }
