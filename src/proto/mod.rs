@@ -13,6 +13,8 @@ pub mod line;
 pub mod proxy;
 pub mod raw;
 pub mod text;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 /// A framing: finds messages in bytes, and makes bytes of messages.
 ///

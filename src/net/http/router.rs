@@ -288,7 +288,10 @@ mod tests {
         }
         router.add(None, "/b", 2).unwrap();
         router.add(Some("PUT"), "/b", 3).unwrap();
-        let target = |path| router.find(path, &mut Matched::NONE).unwrap();
+        let target = |path| {
+            let mut matched = Matched::NONE;
+            router.find(path, &mut matched).unwrap()
+        };
         let a = target("/a");
         let handlers = ["GET", "POST", "PUT", "get"].map(|method| a.handler(method));
         assert_eq!(handlers, [Some(0), Some(1), None, None]);

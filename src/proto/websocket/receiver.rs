@@ -1,0 +1,536 @@
+//! The receiving half: from bytes to messages.
+
+use core::ops::Range;
+
+use super::{Close, Error, Header, OpCode, Utf8, mask};
+
+/// Which side we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What we receive is masked.
+    Server,
+    /// What we receive is not.
+    Client,
+}
+
+/// What a peer may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message. Default 1 MiB; `ws` takes 100 MiB, uWebSockets 16 KiB.
+    pub max_message: usize,
+    /// Fragments of a message without a byte in them. Default 1,024.
+    pub max_empty: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message: 1024 * 1024,
+            max_empty: 1024,
+        }
+    }
+}
+
+/// What has arrived. It borrows from the bytes in which it was found, or from what was collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A message of text.
+    Text(&'a str),
+    /// A message of bytes.
+    Binary(&'a [u8]),
+    /// To be answered with a pong of the same payload.
+    Ping(&'a [u8]),
+    /// An answer to a ping of ours, or a sign of life.
+    Pong(&'a [u8]),
+    /// The last thing that the peer sends. Whatever follows is ignored.
+    Close(Close<'a>),
+}
+
+/// Finds messages in bytes.
+///
+/// A message that arrives whole in one piece is lent where it lies. Of any other, the bytes are
+/// taken as they come, unmasked, checked, and collected; an idle receiver owns no buffer.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    role: Role,
+    limits: Limits,
+    closed: bool,
+    /// The message that is being collected, or was lent last.
+    message: Option<Box<Message>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Message {
+    data: Vec<u8>,
+    is_text: bool,
+    utf8: Utf8,
+    empty: u32,
+    /// Of the present frame: what is still to come, what came, its key, and whether it is the last.
+    left: u64,
+    came: usize,
+    key: Option<[u8; 4]>,
+    fin: bool,
+    /// It is complete, and was lent.
+    lent: bool,
+}
+
+/// What a look at some bytes has found.
+enum Found {
+    Nothing,
+    /// A frame, and where its payload is.
+    Frame(OpCode, Range<usize>),
+    /// The message that was being collected is complete.
+    Message,
+}
+
+impl Receiver {
+    /// Before the first frame.
+    pub const fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            role,
+            limits,
+            closed: false,
+            message: None,
+        }
+    }
+
+    /// True if a message has begun and not ended.
+    pub fn is_within_message(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| !message.lent)
+    }
+
+    /// Takes some of `data`; returns how many bytes that was, and what was found in them. Without an
+    /// event more has to come: the next call brings the bytes that were not taken, with more behind
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// At the first byte that breaks the protocol. There is nothing to be received after that.
+    pub fn next<'a>(&'a mut self, data: &'a mut [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
+        if self.closed {
+            return Ok((data.len(), None));
+        }
+        if self.message.as_ref().is_some_and(|message| message.lent) {
+            self.message = None;
+        }
+        let (used, found) = self.look(data)?;
+        let event = match found {
+            Found::Nothing => None,
+            Found::Message => {
+                let message = self.message.as_deref_mut().ok_or(Error::BadSequence)?;
+                message.lent = true;
+                Some(match message.is_text {
+                    true => Event::Text(text(&message.data)?),
+                    false => Event::Binary(&message.data),
+                })
+            }
+            Found::Frame(opcode, payload) => {
+                let payload = &data[payload];
+                Some(match opcode {
+                    OpCode::Text => Event::Text(text(payload)?),
+                    OpCode::Binary | OpCode::Continuation => Event::Binary(payload),
+                    OpCode::Ping => Event::Ping(payload),
+                    OpCode::Pong => Event::Pong(payload),
+                    OpCode::Close => {
+                        self.closed = true;
+                        Event::Close(Close::read(payload)?)
+                    }
+                })
+            }
+        };
+        Ok((used, event))
+    }
+
+    fn look(&mut self, data: &mut [u8]) -> Result<(usize, Found), Error> {
+        let mut used = 0;
+        loop {
+            if let Some(message) = &mut self.message {
+                if message.left > 0 {
+                    used += message.take(&mut data[used..])?;
+                    if message.left > 0 {
+                        return Ok((used, Found::Nothing));
+                    }
+                    if message.ends()? {
+                        return Ok((used, Found::Message));
+                    }
+                }
+            }
+            let Some((length, header)) = Header::decode(&data[used..])? else {
+                return Ok((used, Found::Nothing));
+            };
+            if header.rsv1 {
+                return Err(Error::BadReserved);
+            }
+            if header.key.is_some() != (self.role == Role::Server) {
+                return Err(Error::BadMask);
+            }
+            let payload = usize::try_from(header.length).ok();
+            let end = payload.and_then(|payload| (used + length).checked_add(payload));
+            let whole = end.and_then(|end| data.get_mut(used + length..end));
+            if header.opcode.is_control() {
+                // It has 125 bytes at most, and may wait.
+                let Some(payload) = whole else {
+                    return Ok((used, Found::Nothing));
+                };
+                if let Some(key) = header.key {
+                    mask::apply(payload, key, 0);
+                }
+                let from = used + length;
+                let payload = from..from + payload.len();
+                return Ok((payload.end, Found::Frame(header.opcode, payload)));
+            }
+            self.admit(&header)?;
+            used += length;
+            if let (Some(payload), true, None) = (whole, header.fin, &self.message) {
+                if let Some(key) = header.key {
+                    mask::apply(payload, key, 0);
+                }
+                let payload = used..used + payload.len();
+                return Ok((payload.end, Found::Frame(header.opcode, payload)));
+            }
+            let message = self.message.get_or_insert_with(|| {
+                Box::new(Message {
+                    is_text: header.opcode == OpCode::Text,
+                    ..Message::default()
+                })
+            });
+            (message.left, message.came) = (header.length, 0);
+            (message.key, message.fin) = (header.key, header.fin);
+            if message.left == 0 && message.ends()? {
+                return Ok((used, Found::Message));
+            }
+        }
+    }
+
+    /// Looks whether a frame of a message may come now, before any of its payload is taken.
+    fn admit(&mut self, header: &Header) -> Result<(), Error> {
+        let continues = header.opcode == OpCode::Continuation;
+        let (collected, empty) = match &mut self.message {
+            None if continues => return Err(Error::BadSequence),
+            None => (0, 0),
+            Some(_) if !continues => return Err(Error::BadSequence),
+            Some(message) => {
+                message.empty += u32::from(header.length == 0);
+                (message.data.len() as u64, message.empty)
+            }
+        };
+        if collected.saturating_add(header.length) > self.limits.max_message as u64 {
+            return Err(Error::TooLarge);
+        }
+        if empty > self.limits.max_empty {
+            return Err(Error::TooManyEmpty);
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    /// Takes what is there of the present frame; returns how many bytes.
+    fn take(&mut self, data: &mut [u8]) -> Result<usize, Error> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let length = data.len().min(most);
+        let piece = &mut data[..length];
+        if let Some(key) = self.key {
+            mask::apply(piece, key, self.came);
+        }
+        if self.is_text && !self.utf8.push(piece) {
+            return Err(Error::BadText);
+        }
+        self.data.extend_from_slice(piece);
+        self.came += length;
+        self.left -= length as u64;
+        Ok(length)
+    }
+
+    /// True if the message is complete with the present frame.
+    fn ends(&self) -> Result<bool, Error> {
+        if self.fin && self.is_text && !self.utf8.is_complete() {
+            return Err(Error::BadText);
+        }
+        Ok(self.fin)
+    }
+}
+
+fn text(data: &[u8]) -> Result<&str, Error> {
+    simdutf8::basic::from_utf8(data).map_err(|_| Error::BadText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::websocket::{Code, write};
+
+    const KEY: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
+
+    /// What a stream means, in words, and the error that ends it.
+    fn read(role: Role, pieces: &[&[u8]]) -> (Vec<String>, Option<Error>) {
+        let mut receiver = Receiver::new(
+            role,
+            Limits {
+                max_message: 1_000,
+                max_empty: 3,
+            },
+        );
+        let (mut events, mut held) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            held.extend_from_slice(piece);
+            loop {
+                match receiver.next(&mut held) {
+                    Err(error) => return (events, Some(error)),
+                    Ok((used, event)) => {
+                        let found = event.map(|event| format!("{event:?}"));
+                        let go_on = found.is_some();
+                        events.extend(found);
+                        held.drain(..used);
+                        if !go_on {
+                            break;
+                        }
+                    }
+                }
+            }
+            // What is left is the beginning of a head, or of a control frame.
+            assert!(held.len() <= 131, "{} bytes are left lying", held.len());
+        }
+        (events, None)
+    }
+
+    /// The same however it arrives.
+    fn read_all_ways(role: Role, stream: &[u8]) -> (Vec<String>, Option<Error>) {
+        let whole = read(role, &[stream]);
+        let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+        assert_eq!(read(role, &bytes), whole, "byte by byte");
+        for at in 0..=stream.len() {
+            let (one, two) = stream.split_at(at);
+            assert_eq!(read(role, &[one, two]), whole, "split at {at}");
+        }
+        whole
+    }
+
+    /// What it is, whether it is the last of its message, and its payload.
+    type Frame<'a> = (OpCode, bool, &'a [u8]);
+
+    fn frames(frames: &[Frame<'_>], key: Option<[u8; 4]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (opcode, fin, payload) in frames {
+            write::frame(&mut out, *opcode, *fin, payload, key);
+        }
+        out
+    }
+
+    use OpCode::{Binary, Close as End, Continuation as More, Ping, Pong, Text};
+
+    #[test]
+    fn messages_are_the_same_however_they_arrive() {
+        let long = "κόσμε ".repeat(30);
+        let stream = [
+            (Text, true, "Hello".as_bytes()),
+            (Text, true, b""),
+            (Text, true, long.as_bytes()),
+            (Binary, true, &[0, 255, 1]),
+            (Ping, true, b"are you there?"),
+            (Text, false, "κ".as_bytes()),
+            (Pong, true, b""),
+            (More, false, b"\xcf"),
+            (Ping, true, b"within"),
+            (More, false, b""),
+            (More, true, b"\x8c!"),
+            (Binary, false, b"a"),
+            (More, true, b""),
+            (End, true, b"\x03\xe8bye"),
+            (Text, true, b"ignored"),
+        ];
+        let expected = [
+            "Text(\"Hello\")".to_owned(),
+            "Text(\"\")".to_owned(),
+            format!("Text({long:?})"),
+            "Binary([0, 255, 1])".to_owned(),
+            format!("Ping({:?})", b"are you there?"),
+            "Pong([])".to_owned(),
+            format!("Ping({:?})", b"within"),
+            "Text(\"κό!\")".to_owned(),
+            "Binary([97])".to_owned(),
+            "Close(Close { code: 1000, reason: \"bye\" })".to_owned(),
+        ];
+        for (role, key) in [(Role::Server, KEY), (Role::Client, None)] {
+            let (events, error) = read_all_ways(role, &frames(&stream, key));
+            assert_eq!((events, error), (expected.to_vec(), None));
+        }
+    }
+
+    #[test]
+    fn w18_what_breaks_the_protocol_is_refused() {
+        let cases: [(&[Frame<'_>], Error); 9] = [
+            (&[(More, true, b"a")], Error::BadSequence),
+            (
+                &[(Text, false, b"a"), (Text, true, b"b")],
+                Error::BadSequence,
+            ),
+            (
+                &[(Text, false, b"a"), (Binary, true, b"b")],
+                Error::BadSequence,
+            ),
+            (
+                &[(Text, true, b"a"), (More, true, b"b")],
+                Error::BadSequence,
+            ),
+            (&[(Ping, false, b"a")], Error::BadControl),
+            (&[(End, true, b"\x03")], Error::BadClose),
+            (&[(End, true, b"\x03\xec")], Error::BadClose),
+            (&[(End, true, b"\x03\xe8\xff")], Error::BadText),
+            (&[(Ping, true, &[0; 126])], Error::BadControl),
+        ];
+        for (case, error) in cases {
+            let (_, found) = read_all_ways(Role::Server, &frames(case, KEY));
+            assert_eq!(found, Some(error), "{case:?}");
+        }
+        let hello = frames(&[(Text, true, b"Hello")], None);
+        assert_eq!(read_all_ways(Role::Server, &hello).1, Some(Error::BadMask));
+        let hello = frames(&[(Text, true, b"Hello")], KEY);
+        assert_eq!(read_all_ways(Role::Client, &hello).1, Some(Error::BadMask));
+        assert_eq!(
+            read_all_ways(Role::Client, b"\xc1\x01a").1,
+            Some(Error::BadReserved)
+        );
+    }
+
+    /// A frame of text that promises more, and has no way of keeping the promise.
+    #[test]
+    fn w17_text_is_refused_at_its_first_bad_byte() {
+        let mut stream = Vec::new();
+        let header = Header {
+            fin: true,
+            rsv1: false,
+            opcode: Text,
+            key: None,
+            length: 900,
+        };
+        header.encode(&mut stream);
+        stream.extend_from_slice(b"fine so far \xed\xa0");
+        assert_eq!(
+            read_all_ways(Role::Client, &stream),
+            (vec![], Some(Error::BadText))
+        );
+        stream.pop();
+        assert_eq!(read_all_ways(Role::Client, &stream), (vec![], None));
+        let cut = frames(&[(Text, false, b"\xce"), (More, true, b"")], KEY);
+        assert_eq!(read_all_ways(Role::Server, &cut).1, Some(Error::BadText));
+        let cut = frames(&[(Text, true, b"\xce")], KEY);
+        assert_eq!(read_all_ways(Role::Server, &cut).1, Some(Error::BadText));
+    }
+
+    #[test]
+    fn w04_a_message_has_a_largest_size() {
+        for (sizes, fits) in [
+            (&[1_000][..], true),
+            (&[1_001], false),
+            (&[500, 500], true),
+            (&[500, 501], false),
+            (&[1_000, 0], true),
+            (&[1_000, 1], false),
+        ] {
+            let mut stream = Vec::new();
+            for (at, size) in sizes.iter().enumerate() {
+                let opcode = if at == 0 { Binary } else { More };
+                let payload = vec![b'a'; *size];
+                write::frame(&mut stream, opcode, at + 1 == sizes.len(), &payload, KEY);
+            }
+            let (events, error) = read(Role::Server, &[&stream]);
+            assert_eq!(
+                (events.len(), error.is_none()),
+                (usize::from(fits), fits),
+                "{sizes:?}"
+            );
+        }
+    }
+
+    /// What is only claimed is refused before any of it has come, and reserves nothing.
+    #[test]
+    fn w02_a_length_is_refused_on_the_head() {
+        for length in [1_001, 1 << 31, 1 << 32, 1 << 53, (1 << 63) - 1] {
+            for first in [Text, Binary] {
+                let mut stream = Vec::new();
+                let header = Header {
+                    fin: true,
+                    rsv1: false,
+                    opcode: first,
+                    key: KEY,
+                    length,
+                };
+                header.encode(&mut stream);
+                assert_eq!(
+                    read_all_ways(Role::Server, &stream).1,
+                    Some(Error::TooLarge)
+                );
+                let mut behind = frames(&[(first, false, b"a")], KEY);
+                Header {
+                    opcode: More,
+                    ..header
+                }
+                .encode(&mut behind);
+                assert_eq!(
+                    read_all_ways(Role::Server, &behind).1,
+                    Some(Error::TooLarge)
+                );
+            }
+        }
+        let mut receiver = Receiver::new(Role::Client, Limits::default());
+        let mut head = Vec::new();
+        let header = Header {
+            fin: true,
+            rsv1: false,
+            opcode: Binary,
+            key: None,
+            length: 1 << 20,
+        };
+        header.encode(&mut head);
+        let length = head.len();
+        assert_eq!(receiver.next(&mut head), Ok((length, None)));
+        let capacity = receiver.message.map(|message| message.data.capacity());
+        assert_eq!(capacity, Some(0));
+    }
+
+    #[test]
+    fn w05_fragments_pin_no_more_than_their_bytes() {
+        let mut stream = frames(&[(Text, false, b"a")], KEY);
+        for _ in 0..900 {
+            write::frame(&mut stream, More, false, b"a", KEY);
+        }
+        let mut receiver = Receiver::new(Role::Server, Limits::default());
+        let mut rest = &mut stream[..];
+        while !rest.is_empty() {
+            let (used, event) = receiver.next(rest).unwrap();
+            assert_eq!(event, None);
+            rest = &mut rest[used..];
+        }
+        let message = receiver.message.unwrap();
+        assert!(
+            message.data.capacity() <= 2 * 901,
+            "{}",
+            message.data.capacity()
+        );
+        let mut empty = vec![(Text, false, &b""[..])];
+        empty.extend([(More, false, &b""[..]); 3]);
+        assert_eq!(read_all_ways(Role::Server, &frames(&empty, KEY)).1, None);
+        empty.push((More, true, b""));
+        let error = read_all_ways(Role::Server, &frames(&empty, KEY)).1;
+        assert_eq!(error, Some(Error::TooManyEmpty));
+        assert_eq!(Error::TooManyEmpty.code(), Code::POLICY);
+    }
+
+    #[test]
+    fn an_idle_receiver_owns_nothing() {
+        let mut stream = frames(&[(Text, true, &[b'a'; 500])], KEY);
+        let mut receiver = Receiver::new(Role::Server, Limits::default());
+        let (one, two) = stream.split_at_mut(100);
+        assert_eq!(receiver.next(one), Ok((100, None)));
+        assert!(receiver.is_within_message());
+        assert!(matches!(
+            receiver.next(two),
+            Ok((408, Some(Event::Text(_))))
+        ));
+        assert!(!receiver.is_within_message());
+        assert_eq!(receiver.next(&mut []), Ok((0, None)));
+        assert!(receiver.message.is_none());
+        assert!(size_of::<Receiver>() <= 32, "{}", size_of::<Receiver>());
+    }
+}
