@@ -1,4 +1,5 @@
-//! An echo server: what comes in goes out, byte for byte, by TCP, UDP and Unix sockets in one loop.
+//! An echo server: what comes in goes out, byte for byte, by TCP, UDP, Unix sockets and WebSocket in
+//! one loop.
 //!
 //! ```sh
 //! cargo run --release --example echo                   # then, in another terminal:
@@ -6,6 +7,7 @@
 //! nc -u 127.0.0.1 7000                                 # the same by UDP
 //! head -c 100M /dev/urandom | tee sent | nc -N 127.0.0.1 7000 | cmp - sent
 //! cargo run --release --example echo -- --unix /tmp/echo.sock    # nc -U /tmp/echo.sock
+//! cargo run --release --example echo -- --ws 127.0.0.1:7001      # new WebSocket("ws://127.0.0.1:7001")
 //! ```
 //!
 //! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, read, write, close.
@@ -17,8 +19,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use switchboard::signals::{SIGINT, SIGTERM};
+use switchboard::websocket::Message;
 use switchboard::{
-    Bind, CloseReason, Config, Limits, Listen, Reactor, inherited, signals, tcp, udp,
+    Bind, CloseReason, Config, Kind, Limits, Listen, Publish, Reactor, http, inherited, signals,
+    tcp, udp, websocket,
 };
 
 /// An echo server: what comes in goes out, byte for byte.
@@ -37,6 +41,15 @@ struct Args {
     /// Path to serve on, or @NAME; may be given several times.
     #[arg(long, value_name = "PATH")]
     unix: Vec<PathBuf>,
+    /// Address to serve WebSocket on, at any path; may be given several times.
+    #[arg(long, value_name = "ADDR")]
+    ws: Vec<String>,
+    /// By WebSocket, send each message to everybody, its sender included.
+    #[arg(long)]
+    broadcast: bool,
+    /// The largest message that is taken by WebSocket.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024)]
+    max_message: usize,
     /// Serve the sockets passed by the parent process (LISTEN_FDS), too.
     #[arg(long)]
     inherited: bool,
@@ -59,6 +72,8 @@ struct Args {
 struct Echo {
     /// Our UDP ports. A datagram that claims to come from one would be answered for ever.
     ports: Vec<u16>,
+    /// By WebSocket, everybody gets what one says.
+    broadcast: bool,
     stopping: bool,
 }
 
@@ -116,9 +131,41 @@ impl udp::Handler for Echo {
     }
 }
 
+impl websocket::Handler for Echo {
+    type Conn = ();
+
+    fn on_open(&mut self, cx: &mut websocket::Cx<'_>, _: &http::Request<'_>) -> Option<()> {
+        if self.broadcast {
+            cx.subscribe("all");
+        }
+        Some(())
+    }
+
+    fn on_message(&mut self, cx: &mut websocket::Cx<'_>, (): &mut (), message: Message<'_>) {
+        if !self.broadcast {
+            return cx.send(message).ignore();
+        }
+        let kind = match message {
+            Message::Text(_) => Kind::Text,
+            Message::Binary(_) => Kind::Binary,
+        };
+        cx.publish(Publish {
+            topic: "all",
+            data: message.as_bytes(),
+            kind,
+            except: None,
+        });
+    }
+
+    fn on_close(&mut self, cx: &mut websocket::Cx<'_>, (): (), closed: websocket::Closed<'_>) {
+        log::debug!("{} ended: {closed:?}", cx.id());
+    }
+}
+
 fn main() -> ExitCode {
     let mut args = Args::parse();
-    if args.tcp.is_empty() && args.udp.is_empty() && args.unix.is_empty() && !args.inherited {
+    let addresses = args.tcp.len() + args.udp.len() + args.unix.len() + args.ws.len();
+    if addresses == 0 && !args.inherited {
         args.tcp.push("127.0.0.1:7000".to_owned());
         args.udp.push("127.0.0.1:7000".to_owned());
     }
@@ -138,7 +185,10 @@ fn serve(args: Args) -> std::io::Result<()> {
         max_backlog: args.max_backlog,
         ..Limits::default()
     };
-    let mut echo = Echo::default();
+    let mut echo = Echo {
+        broadcast: args.broadcast,
+        ..Echo::default()
+    };
     let mut reactor = Reactor::new(Config::default())?;
     signals::on(
         &mut reactor,
@@ -159,7 +209,8 @@ fn serve(args: Args) -> std::io::Result<()> {
         Default::default()
     };
     let passed = inherited.listeners.len() + inherited.datagrams.len();
-    if passed + args.tcp.len() + args.udp.len() + args.unix.len() == 0 {
+    let given = args.tcp.len() + args.udp.len() + args.unix.len() + args.ws.len();
+    if passed + given == 0 {
         let text = "no sockets were passed in LISTEN_FDS; give an address, or let systemd start it";
         return Err(std::io::Error::other(text));
     }
@@ -182,6 +233,16 @@ fn serve(args: Args) -> std::io::Result<()> {
         let bound = reactor.bind(bind, datagrams)?;
         echo.ports.push(bound.local_addr.port());
         println!("listening udp {}", bound.local_addr);
+    }
+    let endpoint = reactor.add_driver(websocket::Endpoint::with(websocket::Options {
+        max_message: args.max_message,
+        ..websocket::Options::default()
+    }));
+    let server = http::Server::new().mount("/", websocket::Mount::new(endpoint).any_origin());
+    let server = reactor.add_driver(server);
+    for address in args.ws {
+        let listening = reactor.listen(Listen::tcp(address).limits(limits), server)?;
+        println!("listening ws {}", listening.local_addr);
     }
     std::io::stdout().flush()?;
     reactor.run(&mut echo)

@@ -88,6 +88,8 @@ pub use id::{ConnId, ConnMap};
 pub use net::http;
 #[cfg(feature = "signals")]
 pub use net::signals;
+#[cfg(feature = "websocket")]
+pub use net::websocket;
 #[cfg(feature = "inherited")]
 pub use net::{Inherited, inherited};
 pub use net::{source, stdin, tcp, udp};

@@ -13,6 +13,8 @@ pub mod source;
 mod stdin;
 pub mod tcp;
 pub mod udp;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 #[cfg(feature = "inherited")]
 pub use inherited::{Inherited, inherited};

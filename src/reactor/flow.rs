@@ -64,6 +64,14 @@ impl Hub {
         }
     }
 
+    /// Refuses further sends, and leaves everything else as it is: the protocol has said its last
+    /// word, and waits for the peer's.
+    pub fn mute(&mut self, id: ConnId) {
+        if let Some(socket) = self.socket(id) {
+            socket.flags.set(Flags::MUTE);
+        }
+    }
+
     /// Finishes our side: what is queued is sent, then FIN. Reading goes on, until the peer
     /// finishes too.
     pub fn shutdown_write(&mut self, id: ConnId) {

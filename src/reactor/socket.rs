@@ -100,6 +100,8 @@ impl Flags {
     pub(crate) const STALLED: Self = Self(1 << 18);
     /// Backlogged, and therefore not read from.
     pub(crate) const HELD_BACK: Self = Self(1 << 22);
+    /// The protocol has said its last word.
+    pub(crate) const MUTE: Self = Self(1 << 23);
     /// That timer is set.
     pub(crate) const RETRYING: Self = Self(1 << 21);
 
@@ -107,7 +109,8 @@ impl Flags {
     pub(crate) const BLOCKED: Self =
         Self(Self::PAUSED.0 | Self::HELD_BACK.0 | Self::MOVING.0 | Self::UNOPENED.0);
     /// Any of these refuses further sends.
-    pub(crate) const SENDS_REFUSED: Self = Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0);
+    pub(crate) const SENDS_REFUSED: Self =
+        Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0 | Self::MUTE.0);
     /// Any of these makes reading more than a `recv`.
     const SPECIAL: Self = Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0);
     /// Our side is to be shut.

@@ -21,6 +21,17 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// One that has come to something else than a route.
+    #[cfg(feature = "websocket")]
+    pub(crate) const fn of(head: &'a http1::Request<'a>, client: Option<IpAddr>) -> Self {
+        Self {
+            head,
+            matched: &Matched::NONE,
+            body: &[],
+            client,
+        }
+    }
+
     /// The method, as sent: case matters.
     pub const fn method(&self) -> &'a str {
         self.head.method

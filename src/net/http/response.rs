@@ -148,6 +148,22 @@ impl Response {
         self.status
     }
 
+    /// Appends its fields.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn write_fields(&self, out: &mut Vec<u8>) {
+        if let Some(content_type) = self.content_type {
+            // It is our own.
+            let _ = write::field(out, "Content-Type", content_type.as_bytes());
+        }
+        out.extend_from_slice(&self.fields);
+    }
+
+    /// Its body.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.body.as_slice()
+    }
+
     /// Nothing of a body is sent with these, whatever is there.
     pub(super) const fn is_bodiless(&self) -> bool {
         matches!(self.status, 100..=199 | 204 | 304)

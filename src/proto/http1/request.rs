@@ -7,6 +7,8 @@ use super::{Error, Headers, Length};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Request<'a> {
+    /// The head itself, as it came.
+    pub bytes: &'a [u8],
     /// The method, as sent: case matters.
     pub method: &'a str,
     /// The target, as sent.
@@ -67,6 +69,7 @@ impl<'a> Request<'a> {
             Some(_) => return Err(Error::UnknownExpectation),
         };
         Ok(Self {
+            bytes: head,
             method,
             target,
             path: target_parts.path,

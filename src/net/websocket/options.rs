@@ -1,0 +1,37 @@
+//! What an endpoint puts up with.
+
+use std::time::Duration;
+
+use crate::proto::websocket::Limits;
+
+/// The limits of WebSocket connections, each with its unit, its default and where that comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of a message. Beyond it the connection fails with 1009. Default 1 MiB.
+    pub max_message: usize,
+    /// How long a connection may be silent before it is pinged; after as long again it is taken for
+    /// dead. Default 25 s, as Engine.IO's ping interval. `None`: for ever.
+    pub ping_interval: Option<Duration>,
+    /// How long the peer may take to answer our close, and a server to answer a client's handshake.
+    /// Default 10 s, as the `websockets` of Python.
+    pub close_timeout: Duration,
+}
+
+impl Options {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            max_message: self.max_message,
+            ..Limits::default()
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_message: 1024 * 1024,
+            ping_interval: Some(Duration::from_secs(25)),
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+}
