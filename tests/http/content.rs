@@ -141,6 +141,32 @@ fn paths_and_methods_that_are_unknown_have_answers() {
 }
 
 #[test]
+fn each_answer_has_one_date_and_says_who_answers_if_it_is_to() {
+    for (server_name, servers) in [(None, 0), (Some("switchboard"), 1)] {
+        let options = Options {
+            server_name,
+            ..Options::default()
+        };
+        let server = http::Server::with(options).mount("/", Mirror);
+        let mut served = Served::of(App::default(), server);
+        for asked in [&request("GET /", "", "")[..], b"nonsense\r\n\r\n"] {
+            let answer = String::from_utf8(served.ask_raw(asked)).unwrap();
+            let (_, date) = answer.split_once("\r\nDate: ").unwrap();
+            assert_eq!(
+                date.find(" GMT\r\n"),
+                Some("Sun, 06 Nov 1994 08:49:37".len()),
+                "{answer}"
+            );
+            assert_eq!(answer.matches("Date: ").count(), 1);
+            assert_eq!(
+                answer.matches("\r\nServer: switchboard\r\n").count(),
+                servers
+            );
+        }
+    }
+}
+
+#[test]
 fn a_field_of_an_answer_cannot_break_out_of_it() {
     let server = http::Server::new().get("/:text", |(), cx, request| {
         let text = request.param("text").unwrap_or_default();

@@ -185,7 +185,7 @@ pub(crate) const WHOLE: [(&str, &[usize]); 13] = [
         &[],
     ),
     (
-        "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nCONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
         &[],
     ),
 ];

@@ -32,9 +32,8 @@ fn there_is_a_line_for_each_answer() {
         request("HEAD /h", "", ""),
         b"GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec(),
         request("POST /p", "Content-Length: 2\r\n", "hi"),
-        request("CONNECT a:80", "", ""),
         request("OPTIONS *", "", ""),
-        b"nonsense\r\n\r\n".to_vec(),
+        request("CONNECT a:80", "", ""),
     ];
     served.ask_raw(all.concat());
     let expected = [
@@ -42,10 +41,11 @@ fn there_is_a_line_for_each_answer() {
         r#"127.0.0.1 - -  "HEAD /h HTTP/1.1" 200 -"#,
         r#"127.0.0.1 - -  "GET /old HTTP/1.0" 200 17"#,
         r#"127.0.0.1 - -  "POST /p HTTP/1.1" 200 19"#,
-        r#"127.0.0.1 - -  "CONNECT a:80 HTTP/1.1" 501 20"#,
         r#"127.0.0.1 - -  "OPTIONS * HTTP/1.1" 204 -"#,
+        r#"127.0.0.1 - -  "CONNECT a:80 HTTP/1.1" 501 20"#,
     ];
-    assert_eq!(lines.borrow()[..6], expected);
+    assert_eq!(lines.borrow()[..], expected);
+    served.refusal(b"nonsense\r\n\r\n");
     assert!(
         lines.borrow()[6].starts_with(r#"127.0.0.1 - -  "-" 400 "#),
         "{:?}",
@@ -143,6 +143,25 @@ fn a_trusted_proxy_says_who_asks() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn the_log_has_who_asked_and_not_who_passed_it_on() {
+    let lines = Lines::default();
+    let log = Rc::clone(&lines);
+    let server = telling(Options::default())
+        .trust_proxy(["127.0.0.1"])
+        .unwrap()
+        .access_log(move |line| log.borrow_mut().push(line.to_owned()));
+    let mut served = Served::of((), server);
+    let fields = "X-Forwarded-For: 1.2.3.4\r\n";
+    served.ask([request("GET /", fields, ""), request("GET /", "", "")].concat());
+    let hosts: Vec<_> = lines
+        .borrow()
+        .iter()
+        .map(|line| line[..9].to_owned())
+        .collect();
+    assert_eq!(hosts, ["1.2.3.4 -", "127.0.0.1"]);
 }
 
 #[test]

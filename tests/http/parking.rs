@@ -135,6 +135,23 @@ fn the_name_of_a_past_request_means_nothing() {
 }
 
 #[test]
+fn a_timer_ends_with_its_request() {
+    let mut served = Served::new();
+    let mut client = served.connect();
+    served.write(&mut client, &request("GET /later", "", ""));
+    let later = *served.app.fates.keys().next().unwrap();
+    http::respond(served.hub(), later, "sooner");
+    assert_eq!(served.read_answer(&mut client).text(), "sooner");
+    // The next one sets its own, and is not answered by that of the last one.
+    served.clock.advance(SECOND / 2);
+    served.write(&mut client, &request("GET /later", "", ""));
+    served.advance(SECOND / 2);
+    served.assert_silent(&mut client);
+    served.advance(SECOND / 2);
+    assert_eq!(served.read_answer(&mut client).text(), "later");
+}
+
+#[test]
 fn requests_behind_a_parked_one_wait_and_keep_their_order() {
     let mut served = Served::new();
     let mut client = served.connect();
@@ -202,6 +219,38 @@ fn more_than_may_be_pipelined_holds_the_client_back_and_nothing_is_lost() {
     for (number, answer) in answers[1..].iter().enumerate() {
         assert_eq!(answer.text(), format!("GET /{number} host=a []"));
     }
+}
+
+#[test]
+fn a_client_that_has_finished_sending_gets_all_of_its_answers() {
+    let page = "x".repeat(1 << 20);
+    let big = move |_: &mut App, cx: &mut Cx<'_>, _: &Request<'_>| {
+        cx.respond(Response::typed(200, "x/y", page.clone()))
+            .ignore();
+    };
+    let mut served = Served::of(App::default(), server(Options::default()).get("/big", big));
+    let answers = served.ask(request("GET /big", "", "").repeat(30));
+    assert!(answers.len() == 30 && answers.iter().all(|answer| answer.body.len() == 1 << 20));
+
+    // Behind one that takes its time, too.
+    let mut client = served.connect();
+    let all = [
+        request("GET /pieces", "", ""),
+        request("GET /", "", "").repeat(10),
+    ]
+    .concat();
+    served.write(&mut client, &all);
+    client.shutdown(Shutdown::Write).unwrap();
+    served.rest();
+    served.advance(SECOND);
+    served.advance(SECOND);
+    let (received, end) = served.read_to_end(&mut client);
+    assert_eq!(
+        (crate::answer::answers(&received).len(), end),
+        (11, End::Fin)
+    );
+    drop(client);
+    served.assert_nothing_left();
 }
 
 #[test]

@@ -1,145 +1,77 @@
-//! The cases of h1spec, which asks a server to follow RFC 9112 where clients and servers have been
-//! found not to. Written out from the RFC.
+//! What h1spec asks of a server, case by case and in words of our own: to wait for what is
+//! incomplete, to refuse what is wrong, and to serve what only looks wrong.
 
-use crate::served::Served;
+use crate::served::{Served, request};
 
 /// How the server is to take what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
-    /// By an answer of the application.
-    Served,
+    /// By the application, which sees this.
+    Seen(&'static str),
     /// By a status of 400 to 599 and the end of the connection.
     Refused,
     /// By waiting for more.
     Waits,
 }
-use Expected::{Refused, Served as Answered, Waits};
+use Expected::{Refused, Seen, Waits};
 
 const CASES: [(&str, &[u8], Expected); 33] = [
-    ("a fragmented method", b"G", Waits),
-    ("a fragmented line", b"GET ", Waits),
-    ("a fragmented target", b"GET /hello", Waits),
-    ("a fragmented line with a space", b"GET /hello ", Waits),
-    ("a fragmented version", b"GET /hello HTTP", Waits),
+    ("a fragmented method", b"P", Waits),
+    ("no target yet", b"PUT ", Waits),
+    ("a fragmented target", b"PUT /some", Waits),
+    ("no version yet", b"PUT /some ", Waits),
+    ("a fragmented version", b"PUT /some HTTP", Waits),
+    ("a line without its end", b"PUT /some HTTP/1.1", Waits),
+    ("half the end of a line", b"PUT /some HTTP/1.1\r", Waits),
+    ("no field yet", b"PUT /some HTTP/1.1\r\n", Waits),
+    ("a fragmented name", b"PUT /some HTTP/1.1\r\nHo", Waits),
+    ("no value yet", b"PUT /some HTTP/1.1\r\nHost:", Waits),
+    ("space and no value yet", b"PUT /some HTTP/1.1\r\nHost: ", Waits),
+    ("a field without its end", b"PUT /some HTTP/1.1\r\nHost: here", Waits),
+    ("half the end of a field", b"PUT /some HTTP/1.1\r\nHost: here\r", Waits),
+    ("no empty line", b"PUT /some HTTP/1.1\r\nHost: here\r\n", Waits),
+    ("half an empty line", b"PUT /some HTTP/1.1\r\nHost: here\r\n\r", Waits),
+    ("no version", b"GET /x \r\n\r\n", Refused),
     (
-        "a fragmented version with a slash",
-        b"GET /hello HTTP/1.1",
-        Waits,
+        "an expectation without a body",
+        b"GET /x HTTP/1.1\r\nHost: b\r\nExpect: 100-continue\r\n\r\n",
+        Seen("GET /x host=b []"),
     ),
-    ("a fragmented line end", b"GET /hello HTTP/1.1\r", Waits),
-    ("no fields yet", b"GET /hello HTTP/1.1\r\n", Waits),
-    ("a fragmented name", b"GET /hello HTTP/1.1\r\nHos", Waits),
-    ("a fragmented field", b"GET /hello HTTP/1.1\r\nHost:", Waits),
+    ("a valid request", b"GET /x HTTP/1.1\r\nHost: b\r\n\r\n", Seen("GET /x host=b []")),
     (
-        "a fragmented value",
-        b"GET /hello HTTP/1.1\r\nHost: local",
-        Waits,
+        "a valid request in strange dress",
+        b"GET /x HTTP/1.1\r\nhOSt:\tb\r\nnothing:\r\n\r\n",
+        Seen("GET /x host=b []"),
     ),
+    ("a name that is no token", b"GET /x HTTP/1.1\r\nHost: b\r\nX(y): z\r\n\r\n", Refused),
+    ("no host", b"GET /x HTTP/1.1\r\nContent-Length: 1\r\n\r\n", Refused),
+    ("two hosts", b"GET /x HTTP/1.1\r\nHost: b\r\nHost: c\r\n\r\n", Refused),
     (
-        "a fragmented end of a field",
-        b"GET /hello HTTP/1.1\r\nHost: localhost\r",
-        Waits,
-    ),
-    (
-        "no empty line",
-        b"GET /hello HTTP/1.1\r\nHost: localhost\r\n",
-        Waits,
-    ),
-    (
-        "half an empty line",
-        b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r",
-        Waits,
-    ),
-    (
-        "a whole request",
-        b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
-        Answered,
-    ),
-    (
-        "an invalid name of a field",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-In[va]lid: b\r\n\r\n",
+        "a length far below zero",
+        b"GET /x HTTP/1.1\r\nHost: b\r\nContent-Length: -98765432109876543210987\r\n\r\n",
         Refused,
     ),
-    (
-        "a space in a name",
-        b"GET / HTTP/1.1\r\nHost: a\r\nInvalid Header: b\r\n\r\n",
-        Refused,
-    ),
-    (
-        "a space before the colon",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Invalid : b\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an invalid byte in a value",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Bad: a\x01b\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an invalid method",
-        b"G\xffT / HTTP/1.1\r\nHost: a\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an invalid line",
-        b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an invalid version",
-        b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
-        Refused,
-    ),
-    (
-        "a version in lower case",
-        b"GET / http/1.1\r\nHost: a\r\n\r\n",
-        Refused,
-    ),
-    ("no host", b"GET / HTTP/1.1\r\n\r\n", Refused),
-    (
-        "two hosts",
-        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an empty length",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n",
-        Refused,
-    ),
-    (
-        "a negative length",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
-        Refused,
-    ),
-    (
-        "no number",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\n",
-        Refused,
-    ),
-    (
-        "a length and a coding",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-        Refused,
-    ),
-    (
-        "an overflowing size of a chunk",
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc",
-        Refused,
-    ),
-    (
-        "a size of a chunk that is none",
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n",
-        Refused,
-    ),
+    ("a negative length", b"GET /x HTTP/1.1\r\nHost: b\r\nContent-Length: -7\r\n\r\n", Refused),
+    ("a length in words", b"GET /x HTTP/1.1\r\nHost: b\r\nContent-Length: ten\r\n\r\n", Refused),
+    ("an empty value", b"GET /x HTTP/1.1\r\nHost: b\r\nX: \r\n\r\n", Seen("GET /x host=b []")),
+    ("a control character", b"GET /x HTTP/1.1\r\nHost: b\r\nX: y\x08\r\n\r\n", Refused),
+    ("an unknown version", b"GET /x HTTP/8.7\r\nHost: b\r\n\r\n", Refused),
+    ("something before the method", b"And then GET /x HTTP/1.1\r\nHost: b\r\n\r\n", Refused),
+    ("a wrong end of a line", b"GET /x HTTP/1.1\r\nHost: b\r\n\rX: y\r\n\r\n", Refused),
     (
         "a body of a length",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-        Answered,
+        b"POST /x HTTP/1.1\r\nHost: b\r\nContent-Length: 4\r\n\r\nbody",
+        Seen("POST /x host=b [body]"),
     ),
     (
         "a body in chunks",
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        Answered,
+        b"POST /x HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\nB\r\neleven char\r\n0\r\n\r\n",
+        Seen("POST /x host=b [eleven char]"),
+    ),
+    (
+        "a length and a coding in any case",
+        b"POST /x HTTP/1.1\r\nHost: b\r\ncontent-LENGTH: 4\r\ntransfer-ENCODING: chunked\r\n\r\n0\r\n\r\n",
+        Refused,
     ),
 ];
 
@@ -147,11 +79,13 @@ const CASES: [(&str, &[u8], Expected); 33] = [
 fn h09_all_cases_of_h1spec() {
     let mut served = Served::new();
     for (name, request, expected) in CASES {
-        let mut client = served.connect();
-        served.write(&mut client, request);
         match expected {
-            Waits => served.assert_silent(&mut client),
-            Answered => assert_eq!(served.read_answer(&mut client).status, 200, "{name}"),
+            Waits => {
+                let mut client = served.connect();
+                served.write(&mut client, request);
+                served.assert_silent(&mut client);
+            }
+            Seen(seen) => assert_eq!(served.ask(request)[0].text(), seen, "{name}"),
             Refused => {
                 let status = served.refusal(request);
                 assert!((400..600).contains(&status), "{name}: {status}");
@@ -161,18 +95,18 @@ fn h09_all_cases_of_h1spec() {
     served.assert_nothing_left();
 }
 
-/// What h1spec calls fragmented is whole in the end.
+/// What was incomplete is served when it is whole.
 #[test]
 fn h09_a_fragmented_request_is_answered_when_it_is_whole() {
     let mut served = Served::new();
-    let whole = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let whole = request("GET /some", "X: y\r\n", "");
     for at in 1..whole.len() {
         let mut client = served.connect();
         served.write(&mut client, &whole[..at]);
         served.write(&mut client, &whole[at..]);
         assert_eq!(
             served.read_answer(&mut client).text(),
-            "GET /hello host=localhost []"
+            "GET /some host=a []"
         );
     }
 }

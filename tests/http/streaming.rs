@@ -222,10 +222,9 @@ fn an_answer_before_its_upload_has_ended_ends_the_connection() {
     );
     served.write(&mut client, &head);
     let (received, end) = served.read_to_end(&mut client);
-    assert_eq!(
-        (answers(&received)[0].text(), end),
-        ("nothing taken", End::Fin)
-    );
+    let answer = &answers(&received)[0];
+    assert_eq!((answer.text(), end), ("nothing taken", End::Fin));
+    assert!(answer.closes(), "and it is said");
     // The rest is read and thrown away, so that the answer is not lost to a reset.
     served.post(&mut client, &[b'x'; 100_000]);
     assert!(served.app.taken.is_empty());

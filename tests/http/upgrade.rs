@@ -5,7 +5,7 @@ use switchboard::http::{self, Cx, Options, Request, Response};
 use switchboard::{CloseReason, ConnId, Driver, Hub, Origin, Sent};
 
 use crate::mounts::{App, server};
-use crate::served::{Served, request};
+use crate::served::{SECOND, Served, request};
 
 const ASKED: &str = "Connection: Upgrade\r\nUpgrade: echo\r\n";
 
@@ -148,7 +148,7 @@ fn h05_a_collected_body_does_not_reach_the_other_protocol() {
 }
 
 #[test]
-fn a_parked_request_cannot_be_answered_after_its_hand_over() {
+fn an_answer_after_the_hand_over_does_not_reach_the_client() {
     let mut served = served();
     let (mut client, id) = served.connect_as();
     served.write(&mut client, &request("GET /park", "", ""));
@@ -160,4 +160,26 @@ fn a_parked_request_cannot_be_answered_after_its_hand_over() {
     let (received, end) = served.peek(&mut client);
     assert!(received.starts_with(b"HTTP/1.1 101") && received.ends_with(b"\r\n\r\n"));
     assert!(end.is_none() && served.hub().is_open(id));
+}
+
+#[test]
+fn timers_do_not_go_over_with_the_connection() {
+    let mut served = Served::made(App::default(), |reactor| {
+        let echo = reactor.add_driver(Echo);
+        server(Options::default()).get("/up", move |_: &mut App, cx, _| {
+            assert!(cx.set_timer(SECOND, 5).is_some());
+            assert!(cx.hand_over(echo, Box::new("/up".to_owned())));
+        })
+    });
+    let mut client = served.connect();
+    served.write(&mut client, &request("GET /up", ASKED, ""));
+    let (received, _) = served.peek(&mut client);
+    assert!(received.starts_with(b"HTTP/1.1 101"));
+    assert_eq!(served.hub().pending_timers(), 0);
+    // Nor do the patience of HTTP and its deadlines.
+    for _ in 0..20 {
+        served.advance(SECOND);
+    }
+    served.write(&mut client, b"still there");
+    assert_eq!(served.peek(&mut client).0, b"still there");
 }
