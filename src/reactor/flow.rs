@@ -133,7 +133,13 @@ impl Hub {
     /// Hands `message` to the driver of a connection, in the next turn: the one way into another
     /// protocol.
     pub fn post(&mut self, id: ConnId, message: Box<dyn Any>) {
-        self.errands.push_back(Errand::Post(id, message));
+        self.errands.push_back(Errand::Post(id, None, message));
+    }
+
+    /// The same, unless the connection is with another driver by then.
+    pub fn post_within(&mut self, id: ConnId, driver: DriverId, message: Box<dyn Any>) {
+        self.errands
+            .push_back(Errand::Post(id, Some(driver), message));
     }
 
     /// Lets a shutdown not wait for this connection, as libuv's `uv_unref` does: it serves the

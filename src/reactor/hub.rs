@@ -121,7 +121,8 @@ pub(crate) enum Errand {
     Failed(ConnId, std::io::Error),
     HandOver(ConnId, DriverId, Option<Box<dyn Any>>),
     Opened(ConnId, DriverId, Origin),
-    Post(ConnId, Box<dyn Any>),
+    /// For whatever driver has it, or for this one only.
+    Post(ConnId, Option<DriverId>, Box<dyn Any>),
 }
 
 /// How far the end has come.

@@ -116,6 +116,12 @@ impl Hub {
         }
     }
 
+    /// The driver of whatever is open by this name: of [`info`](Self::info) the part that costs no
+    /// system call.
+    pub fn driver(&self, id: ConnId) -> Option<DriverId> {
+        self.slots.get(id)?.driver()
+    }
+
     /// Bytes that were sent to a connection, those that wait not included.
     pub fn bytes_written(&self, id: ConnId) -> u64 {
         match self.slots.get(id) {

@@ -217,8 +217,10 @@ impl<A> Reactor<A> {
                     }
                 }
                 Some(Errand::HandOver(id, to, ticket)) => self.hand_over(app, id, to, ticket),
-                Some(Errand::Post(id, message)) => {
-                    if let Some(driver) = self.hub.open_driver(id) {
+                Some(Errand::Post(id, only, message)) => {
+                    let driver = self.hub.open_driver(id);
+                    if let Some(driver) = driver.filter(|own| only.is_none_or(|only| only == *own))
+                    {
                         self.call(id, driver, "on_post", |driver, hub, _| {
                             driver.on_post(app, hub, id, message);
                         });

@@ -97,8 +97,8 @@ const REASONS: &[Reason] = &[
         parts: &[b"BREW / ", b"get / "],
     },
     Reason {
-        peer: "node",
-        why: "wants a name of each extension of a chunk; we throw all of them away unseen",
+        peer: "h11",
+        why: "takes a semicolon behind a chunk's size without an extension",
         parts: &[b"\r\n02;\r\n"],
     },
     Reason {

@@ -3,6 +3,11 @@
 
 /// What is sent, and the status of the answer, after which the connection is closed.
 pub(crate) const REFUSED: &[(&str, u16)] = &[
+    // A semicolon, and nothing behind it.
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n02;\r\nhi\r\n0\r\n\r\n",
+        400,
+    ),
     // The first line.
     ("GET\r\n\r\n", 400),
     ("GET /\r\n\r\n", 400),
@@ -133,7 +138,7 @@ pub(crate) const READ: &[(&str, &str)] = &[
         "GET / host=a []",
     ),
     (
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n02;\r\nhi\r\n000\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n02;a\r\nhi\r\n000\r\n\r\n",
         "POST / host=a [hi]",
     ),
 ];

@@ -16,6 +16,7 @@ mod ending;
 mod events;
 mod framing;
 mod garden;
+mod leaving;
 mod logged;
 mod malformed;
 mod mounts;

@@ -229,3 +229,22 @@ fn deadlines_are_what_the_options_say() {
     served.advance(MILLI);
     assert_eq!(served.read_to_end(&mut client), (vec![], End::Fin));
 }
+
+/// What the kernel takes ahead must not hide that a client reads, however slowly.
+#[test]
+fn h11_a_client_far_above_the_lowest_rate_is_not_reset() {
+    let page = "x".repeat(16 << 20);
+    let server = http::Server::new().get("/", move |(): &mut (), cx, _| {
+        cx.respond(Response::typed(200, "x/y", page.clone()))
+            .ignore();
+    });
+    let mut served = Served::of((), server);
+    let mut client = served.connect();
+    served.post(&mut client, &request("GET /", "", ""));
+    for _ in 0..60 {
+        served.read_some(&mut client, 64 * 1024);
+        served.advance(SECOND);
+    }
+    let driver = served.driver;
+    assert_eq!(served.hub().count(driver), 1);
+}

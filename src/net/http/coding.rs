@@ -76,9 +76,10 @@ impl Coding {
         {
             return;
         }
-        response
-            .fields
-            .extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        let vary = b"Vary: Accept-Encoding\r\n";
+        if !response.fields.windows(vary.len()).any(|line| line == vary) {
+            response.fields.extend_from_slice(vary);
+        }
         let out = Vec::with_capacity(body.len() / 2);
         let level = Compression::fast();
         let (name, coded) = match self {

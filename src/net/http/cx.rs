@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) date: Date,
     pub(super) stopping: bool,
+    /// Which one we are.
+    pub(super) driver: DriverId,
 }
 
 /// What a callback answers its request through; everything else by the [`Hub`] that it derefs to.
@@ -51,6 +53,7 @@ impl Cx<'_> {
         RequestId {
             conn: self.conn,
             number: self.exchange.number,
+            driver: self.shared.driver,
         }
     }
 
@@ -227,6 +230,9 @@ impl Cx<'_> {
     /// Resets the connection: the client is to know that what it has is not all. `on_abort`
     /// follows, as if it had gone by itself.
     pub fn abort(&mut self) {
+        if !matches!(self.exchange.answer, Answer::Done | Answer::HandedOver) {
+            self.exchange.answer = Answer::Aborted;
+        }
         self.hub.abort(self.conn);
     }
 
@@ -238,9 +244,9 @@ impl Cx<'_> {
     /// Gives the connection, and whatever follows the head, to another driver, which answers the
     /// request: an upgrade. `ticket` reaches it in [`Origin::HandedOver`](crate::Origin).
     ///
-    /// False, with nothing done, if an answer has begun.
+    /// False, with nothing done, if an answer has begun, or if a body is still to come.
     pub fn hand_over(&mut self, driver: DriverId, ticket: Box<dyn Any>) -> bool {
-        if !self.may_answer() {
+        if !self.may_answer() || self.exchange.unread {
             return false;
         }
         self.exchange.answer = Answer::HandedOver;
@@ -353,7 +359,8 @@ pub(super) enum What {
 
 fn act(hub: &mut Hub, request: RequestId, what: What) {
     let number = request.number;
-    hub.post(request.conn, Box::new(Action { number, what }));
+    let action = Box::new(Action { number, what });
+    hub.post_within(request.conn, request.driver, action);
 }
 
 /// Answers a parked request, from any callback or job: [`Cx::respond`], in the next turn.

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::id::{ConnId, ConnMap};
 use crate::proto::{http1, proxy};
 use crate::reactor::{CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout};
@@ -33,7 +35,13 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl<A> Driver<A> for Server<A> {
     fn on_open(&mut self, _: &mut A, hub: &mut Hub, id: ConnId, _: Origin) {
+        if let Some(driver) = hub.driver(id) {
+            self.shared.driver = driver;
+        }
         let options = &self.shared.options;
+        if options.min_send_rate > 0 {
+            show_progress(hub, id, options.min_send_rate);
+        }
         let mut conn = Conn::new(options.proxy_protocol, options.max_head);
         conn.peer = hub.peer_addr(id).map(|peer| peer.ip());
         conn.deadline = Some(hub.now() + options.head_timeout);
@@ -132,7 +140,10 @@ impl<A> Driver<A> for Server<A> {
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason) {
         conn_of(&mut self.conns, id, |conn| {
             if conn.is_answering() {
-                conn.exchange.status = CLIENT_WENT;
+                conn.exchange.status = match reason {
+                    CloseReason::Panicked => 500,
+                    _ => CLIENT_WENT,
+                };
             }
         });
         self.log_answer(hub, id);
@@ -151,6 +162,7 @@ impl<A> Driver<A> for Server<A> {
             let request = RequestId {
                 conn: id,
                 number: conn.exchange.number,
+                driver: self.shared.driver,
             };
             self.aborted(app, hub, conn.exchange.mount, request);
         }
@@ -495,7 +507,10 @@ impl<A> Server<A> {
         }
         let keep_alive = exchange.keep_alive && !exchange.unread && !self.shared.stopping;
         if exchange.sent >= LARGE {
-            conn.measured = Some((hub.now(), hub.bytes_written(id)));
+            // What the kernel has taken of it already counts.
+            let taken = exchange.sent.saturating_sub(hub.backlog(id) as u64);
+            let before = hub.bytes_written(id).saturating_sub(taken);
+            conn.measured = Some((hub.now(), before));
         }
         if keep_alive {
             conn.phase = Phase::Head;
@@ -511,23 +526,33 @@ impl<A> Server<A> {
 
     /// After callbacks that no bytes have brought about: takes up what has been left lying.
     fn go_on(&mut self, app: &mut A, hub: &mut Hub, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        if conn.phase == Phase::Head {
-            match conn.rest.take() {
-                None => {
-                    hub.resume(id);
-                    hub.redeliver(id);
+        while let Some(conn) = self.conns.get_mut(id) {
+            if conn.phase != Phase::Head {
+                break;
+            }
+            let Some(rest) = conn.rest.take() else {
+                hub.resume(id);
+                hub.redeliver(id);
+                break;
+            };
+            let used = self.feed(app, hub, id, &rest);
+            let Some(conn) = self.conns.get_mut(id) else {
+                break;
+            };
+            let left = rest.get(used..).unwrap_or_default();
+            match conn.phase {
+                // The client has finished sending, which whoever answers now has not heard.
+                Phase::Answer => {
+                    conn.rest = Some(left.into());
+                    self.with_mount(app, hub, id, |mount, app, cx| mount.on_half_close(app, cx));
                 }
-                Some(rest) => {
-                    let used = self.feed(app, hub, id, &rest);
-                    conn_of(&mut self.conns, id, |conn| match conn.phase {
-                        Phase::Answer => conn.rest = rest.get(used..).map(Box::from),
-                        // Nothing can follow.
-                        _ => hub.close_for(id, CloseReason::Peer),
-                    });
+                // Its answers wait for the client to take them, and so do its requests.
+                Phase::Head if !left.is_empty() && hub.backlog(id) > 0 => {
+                    conn.rest = Some(left.into());
+                    break;
                 }
+                // Nothing can follow.
+                _ => hub.close_for(id, CloseReason::Peer),
             }
         }
         self.arm(hub, id);
@@ -641,6 +666,18 @@ impl<A> Server<A> {
             conn.exchange.status,
             conn.exchange.sent,
         ));
+    }
+}
+
+/// Has the kernel take bytes for a client only little ahead of what that can be sent. Without a
+/// bound it takes some megabytes, and for minutes nobody can tell a client that reads slowly from one
+/// that does not read.
+fn show_progress(hub: &Hub, id: ConnId, rate: u32) {
+    if let Some(descriptor) = hub.descriptor(id) {
+        let ahead = rate.saturating_mul(WINDOW.as_secs() as u32);
+        // It is of no importance by a Unix socket, which does not know it.
+        let _ =
+            SockRef::from(&descriptor).set_tcp_notsent_lowat(ahead.clamp(16 * 1024, 128 * 1024));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::id::ConnId;
 use crate::proto::http1::{self, Scan, Version};
-use crate::reactor::TimerId;
+use crate::reactor::{DriverId, TimerId};
 
 use super::coding::Coding;
 use super::response::Response;
@@ -16,6 +16,8 @@ use super::response::Response;
 pub struct RequestId {
     pub(super) conn: ConnId,
     pub(super) number: u32,
+    /// The server, which may give the connection away.
+    pub(super) driver: DriverId,
 }
 
 impl RequestId {
@@ -109,6 +111,8 @@ pub(super) enum Answer {
     /// Its head has been sent, and the body is framed so.
     Streaming(Framing),
     Done,
+    /// The connection has been reset instead.
+    Aborted,
     /// Another driver answers.
     HandedOver,
 }
@@ -141,7 +145,7 @@ impl Conn {
     /// True if a request waits for its answer, or for the rest of it.
     pub(super) const fn is_answering(&self) -> bool {
         matches!(self.phase, Phase::Answer | Phase::Stream)
-            && matches!(self.exchange.answer, Answer::Owed | Answer::Streaming(_))
+            && !matches!(self.exchange.answer, Answer::Done | Answer::HandedOver)
     }
 }
 

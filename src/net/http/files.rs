@@ -84,7 +84,7 @@ impl Files {
     /// When there is no such file, or it cannot be read.
     pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut files = Self::new(path.as_ref())?;
-        let opened = File::open(&files.root).and_then(|file| file.metadata());
+        let opened = open_now(&files.root).and_then(|file| file.metadata());
         match opened {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => {
@@ -232,7 +232,10 @@ impl<A> Mount<A> for Files {
             return cx.respond(response).ignore();
         }
         let path = match self.is_file {
-            true => Some(PathBuf::new()).filter(|_| request.rest().is_empty()),
+            true => Some(PathBuf::new()).filter(|_| {
+                let path = request.path();
+                request.rest().is_empty() && (path == "/" || !path.ends_with('/'))
+            }),
             false => inside(request.rest()),
         };
         let Some(path) = path else {
@@ -241,7 +244,8 @@ impl<A> Mount<A> for Files {
         let asked = Asked {
             root: Arc::clone(&self.root),
             path,
-            is_folder: request.rest().is_empty() || request.rest().ends_with('/'),
+            is_folder: !self.is_file && request.path().ends_with('/'),
+            query: request.query().map(str::to_owned),
             name: request
                 .path()
                 .rsplit('/')
@@ -316,6 +320,7 @@ struct Asked {
     is_folder: bool,
     /// The last segment, as it was sent.
     name: String,
+    query: Option<String>,
     index: Arc<str>,
     content_type: Option<Arc<str>>,
     cache_control: Option<Arc<str>>,
@@ -336,7 +341,12 @@ impl Asked {
                     Found::Answer(Response::plain(404))
                 }
                 io::ErrorKind::PermissionDenied => Found::Answer(Response::plain(403)),
-                _ if error.raw_os_error() == Some(libc::ENAMETOOLONG) => {
+                // Links that go round, and sockets and devices, which cannot be opened.
+                _ if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENAMETOOLONG | libc::ELOOP | libc::ENXIO | libc::ENODEV)
+                ) =>
+                {
                     Found::Answer(Response::plain(404))
                 }
                 _ => Found::Failed(error),
@@ -355,7 +365,11 @@ impl Asked {
         let mut metadata = file.metadata()?;
         if metadata.is_dir() {
             if !self.is_folder {
-                let location = format!("./{}/", self.name);
+                let mut location = format!("./{}/", self.name);
+                if let Some(query) = &self.query {
+                    location.push('?');
+                    location.push_str(query);
+                }
                 let moved = Response::plain(308).field("Location", location);
                 return Ok(Some(Found::Answer(moved)));
             }
@@ -365,7 +379,7 @@ impl Asked {
                 None => return Ok(None),
             }
             metadata = file.metadata()?;
-        } else if self.is_folder && !self.path.as_os_str().is_empty() {
+        } else if self.is_folder {
             return Ok(None);
         }
         if !metadata.is_file() {
@@ -384,7 +398,9 @@ impl Asked {
     ) -> io::Result<Found> {
         let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let tag = format!("{:x}-{length:x}", since.as_nanos());
-        let date = httpdate::fmt_http_date(modified);
+        // A date has four digits of a year, and none before 1970.
+        let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        let date = httpdate::fmt_http_date(modified.clamp(UNIX_EPOCH, last));
         let content_type = match &self.content_type {
             Some(content_type) => content_type.to_string(),
             None => content_type(path),
@@ -396,6 +412,9 @@ impl Asked {
         let tag = format!("{}\"{tag}\"", if weak { "W/" } else { "" });
         let with = |mut response: Response| {
             response = response.field("ETag", &tag).field("Last-Modified", &date);
+            if weak {
+                response = response.field("Vary", "Accept-Encoding");
+            }
             match &self.cache_control {
                 Some(value) => response.field("Cache-Control", value.as_bytes()),
                 None => response,
@@ -520,14 +539,19 @@ fn has_drive(name: &str) -> bool {
 /// Opens a file for reading, if it lies below `root` wherever links may have led. What blocks to be
 /// opened, such as a pipe, is opened without waiting, and refused by whoever asks what it is.
 fn open_inside(root: &Path, path: &Path) -> io::Result<Option<File>> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    let file = open_now(path)?;
     // Asked of what was opened and not of the path, which may have become another meanwhile.
     let place = Path::new("/proc/self/fd").join(file.as_raw_fd().to_string());
     let place = fs::read_link(place).or_else(|_| path.canonicalize())?;
     Ok(place.starts_with(root).then_some(file))
+}
+
+/// Opens a file without waiting for whoever is at the other end of it.
+fn open_now(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
 }
 
 /// Reads so many bytes, or as many as there are.
@@ -612,6 +636,7 @@ mod tests {
             path: PathBuf::new(),
             is_folder: false,
             name: String::new(),
+            query: None,
             index: "".into(),
             content_type: None,
             cache_control: None,

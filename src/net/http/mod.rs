@@ -72,7 +72,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::id::ConnMap;
-use crate::reactor::Hub;
+use crate::reactor::{DriverId, Hub};
 
 use client::Network;
 use cx::Shared;
@@ -142,6 +142,7 @@ impl<A> Server<A> {
                 options,
                 date: Date::new(),
                 stopping: false,
+                driver: DriverId(0),
             },
             on_abort: None,
             log: None,

@@ -52,6 +52,8 @@ enum State {
     Fixed,
     UntilClose,
     Size,
+    /// Behind a semicolon.
+    ExtensionName,
     Extension,
     /// Behind the CR of a size.
     SizeEnd,
@@ -156,7 +158,11 @@ impl Body {
                 State::Size
             }
             (State::Size, b'\r') if self.digits > 0 => State::SizeEnd,
-            (State::Size, b';') if self.digits > 0 => State::Extension,
+            (State::Size, b';') if self.digits > 0 => State::ExtensionName,
+            (State::ExtensionName, _) if is_token(byte) => {
+                self.extensions = count(self.extensions, Error::ExtensionsTooLong)?;
+                State::Extension
+            }
             (State::Extension, b'\r') => State::SizeEnd,
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.extensions = count(self.extensions, Error::ExtensionsTooLong)?;
@@ -323,6 +329,9 @@ mod tests {
             b" 5\r\n",
             b"5 \r\n",
             b"5\n",
+            b"5;\r\n",
+            b"5; a\r\n",
+            b"5;=a\r\n",
             b"5;a\n",
             b"5;a\0\r\n",
             b"5\r\r\n",
