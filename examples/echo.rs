@@ -44,6 +44,9 @@ struct Args {
     /// Address to serve WebSocket on, at any path; may be given several times.
     #[arg(long, value_name = "ADDR")]
     ws: Vec<String>,
+    /// By WebSocket, compress messages where the client offers that.
+    #[arg(long)]
+    deflate: bool,
     /// By WebSocket, send each message to everybody, its sender included.
     #[arg(long)]
     broadcast: bool,
@@ -236,6 +239,10 @@ fn serve(args: Args) -> std::io::Result<()> {
     }
     let endpoint = reactor.add_driver(websocket::Endpoint::with(websocket::Options {
         max_message: args.max_message,
+        deflate: args.deflate.then(|| websocket::Compression {
+            from: 0,
+            ..websocket::Compression::default()
+        }),
         ..websocket::Options::default()
     }));
     let server = http::Server::new().mount("/", websocket::Mount::new(endpoint).any_origin());

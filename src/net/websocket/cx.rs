@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::id::ConnId;
+#[cfg(feature = "deflate")]
+use crate::proto::websocket::deflate::{Deflater, Pool};
 use crate::proto::websocket::{Code, OpCode, Role, write};
 use crate::reactor::{Hub, Kind, Owner, Sent, TimerId};
 
@@ -109,8 +111,22 @@ pub(super) struct Link {
     pub(super) close_sent: bool,
     /// A message is being sent in fragments.
     pub(super) within: bool,
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Option<Box<Deflating>>,
     /// How the connection ends, if that is known already.
     pub(super) ended: Option<Box<(Code, String)>>,
+}
+
+/// Messages may be compressed.
+#[cfg(feature = "deflate")]
+#[derive(Debug)]
+pub(super) struct Deflating {
+    /// Bytes of a message from which on it is.
+    pub(super) from: usize,
+    /// A compressor of its own, if the shared one would not do.
+    pub(super) own: Option<Deflater>,
+    /// That is to forget each message.
+    pub(super) forgets: bool,
 }
 
 /// What a callback acts through: this connection by its own methods, everything else by the [`Hub`]
@@ -120,6 +136,8 @@ pub struct Cx<'a> {
     pub(super) id: ConnId,
     pub(super) link: &'a mut Link,
     pub(super) keys: &'a mut Keys,
+    #[cfg(feature = "deflate")]
+    pub(super) pool: &'a mut Pool,
     pub(super) close_timeout: Duration,
     pub(super) ticket: Option<Box<dyn Any>>,
 }
@@ -153,7 +171,45 @@ impl Cx<'_> {
             );
             return Sent::Dropped;
         }
+        #[cfg(feature = "deflate")]
+        if let Some(sent) = self.send_compressed(message) {
+            return sent;
+        }
         self.frame(message.opcode(), true, message.as_bytes())
+    }
+
+    /// Sends a message as it is, even if it would be compressed otherwise: for what is compressed
+    /// already, or secret beside something that others have chosen.
+    pub fn send_uncompressed<'m>(&mut self, message: impl Into<Message<'m>>) -> Sent {
+        let message = message.into();
+        match self.link.within {
+            true => Sent::Dropped,
+            false => self.frame(message.opcode(), true, message.as_bytes()),
+        }
+    }
+
+    /// Sends a message compressed, if that was agreed and is worth it.
+    #[cfg(feature = "deflate")]
+    fn send_compressed(&mut self, message: Message<'_>) -> Option<Sent> {
+        let data = message.as_bytes();
+        let deflate = self.link.deflate.as_mut()?;
+        if data.len() < deflate.from {
+            return None;
+        }
+        let mut payload = Vec::with_capacity(data.len() / 2);
+        match &mut deflate.own {
+            None => self.pool.deflate(data, &mut payload),
+            Some(own) => {
+                if deflate.forgets {
+                    own.reset();
+                }
+                own.deflate(data, &mut payload);
+            }
+        }
+        let (key, opcode) = (self.key(), message.opcode());
+        Some(self.hub.send_with(self.id, |out| {
+            write::compressed(out, opcode, true, &payload, key);
+        }))
     }
 
     /// Sends a message that was framed before.

@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 use crate::id::{ConnId, ConnMap};
 use crate::net::http::{Request, Response};
 use crate::proto::http1::{self, Scan, Space, write};
+#[cfg(feature = "deflate")]
+use crate::proto::websocket::deflate::{Deflate, Pool};
 use crate::proto::websocket::{Code, Error, Event, OpCode, Receiver, Role, handshake};
 use crate::reactor::{self, CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout};
 
+#[cfg(feature = "deflate")]
+use super::cx::Deflating;
 use super::cx::{AsMessages, Cx, DEADLINE, Keys, Link, Message, PleaseClose};
 use super::dial::Dial;
 use super::mount::Handover;
@@ -30,6 +34,8 @@ pub struct Endpoint<A: Handler> {
     options: Options,
     members: ConnMap<Member<A::Conn>>,
     keys: Keys,
+    #[cfg(feature = "deflate")]
+    pool: Pool,
     /// Who is to be looked at next for signs of life, and when.
     watched: VecDeque<(ConnId, Instant)>,
     /// A timer for the first of them is set.
@@ -94,6 +100,8 @@ impl<A: Handler> Endpoint<A> {
     /// With limits of its own.
     pub fn with(options: Options) -> Self {
         Self {
+            #[cfg(feature = "deflate")]
+            pool: Pool::new(options.deflate.unwrap_or_default().level),
             options,
             members: ConnMap::new(),
             keys: Keys::default(),
@@ -124,6 +132,8 @@ impl<A: Handler> Endpoint<A> {
                 id,
                 link: &mut member.link,
                 keys: &mut self.keys,
+                #[cfg(feature = "deflate")]
+                pool: &mut self.pool,
                 close_timeout: self.options.close_timeout,
                 ticket: None,
             };
@@ -178,6 +188,8 @@ impl<A: Handler> Endpoint<A> {
                     return hub.abort(id);
                 };
                 let Accept { protocol, fields } = accept;
+                #[cfg(feature = "deflate")]
+                let fields = self.agree(id, &head, fields);
                 hub.send_with(id, |out| offer.accept(out, protocol.as_deref(), &fields))
                     .ignore();
                 let request = Request::of(&head, asked.client);
@@ -185,6 +197,39 @@ impl<A: Handler> Endpoint<A> {
                 hub.resume(id);
             }
         }
+    }
+
+    /// Has messages compressed, if the client offers that. Returns the fields of the answer with
+    /// what says so.
+    #[cfg(feature = "deflate")]
+    fn agree(&mut self, id: ConnId, head: &http1::Request<'_>, mut fields: Vec<u8>) -> Vec<u8> {
+        let (Some(options), Some(member)) = (self.options.deflate, self.members.get_mut(id)) else {
+            return fields;
+        };
+        let wish = Deflate {
+            server_no_context_takeover: !options.context_takeover,
+            client_no_context_takeover: !options.context_takeover,
+            server_max_window_bits: None,
+        };
+        let offers = head.headers.all("Sec-WebSocket-Extensions");
+        let Some(agreed) = Deflate::negotiate(offers, wish) else {
+            return fields;
+        };
+        agreed.write(&mut fields);
+        let receiver = Receiver::new(Role::Server, self.options.limits());
+        member.receiver = receiver.inflating(!agreed.client_no_context_takeover);
+        let (forgets, bits) = (
+            agreed.server_no_context_takeover,
+            agreed.server_max_window_bits.unwrap_or(15),
+        );
+        // The shared one has the largest window, and forgets.
+        let shared = forgets && bits == 15;
+        member.link.deflate = Some(Box::new(Deflating {
+            from: options.from,
+            own: (!shared).then(|| self.pool.deflater(bits)),
+            forgets,
+        }));
+        fields
     }
 
     /// Both sides have agreed.
@@ -204,6 +249,8 @@ impl<A: Handler> Endpoint<A> {
             id,
             link: &mut member.link,
             keys: &mut self.keys,
+            #[cfg(feature = "deflate")]
+            pool: &mut self.pool,
             close_timeout: self.options.close_timeout,
             ticket,
         };
@@ -314,7 +361,13 @@ impl<A: Handler> Endpoint<A> {
                 return length;
             };
             member.heard = true;
-            let (taken, event) = match member.receiver.next(&mut data[used..]) {
+            #[cfg(feature = "deflate")]
+            let found = member
+                .receiver
+                .next_inflating(&mut data[used..], &mut self.pool);
+            #[cfg(not(feature = "deflate"))]
+            let found = member.receiver.next(&mut data[used..]);
+            let (taken, event) = match found {
                 Ok(found) => found,
                 Err(error) => {
                     self.fail(hub, id, error);
@@ -330,6 +383,8 @@ impl<A: Handler> Endpoint<A> {
                 id,
                 link: &mut member.link,
                 keys: &mut self.keys,
+                #[cfg(feature = "deflate")]
+                pool: &mut self.pool,
                 close_timeout,
                 ticket: None,
             };
@@ -386,6 +441,8 @@ impl<A: Handler> Endpoint<A> {
                 id,
                 link: &mut member.link,
                 keys: &mut self.keys,
+                #[cfg(feature = "deflate")]
+                pool: &mut self.pool,
                 close_timeout,
                 ticket: None,
             };
@@ -442,6 +499,8 @@ impl<A: Handler> Endpoint<A> {
                     id,
                     link: &mut member.link,
                     keys: &mut self.keys,
+                    #[cfg(feature = "deflate")]
+                    pool: &mut self.pool,
                     close_timeout: Duration::ZERO,
                     ticket: None,
                 };
@@ -605,6 +664,8 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                 id,
                 link: &mut member.link,
                 keys: &mut self.keys,
+                #[cfg(feature = "deflate")]
+                pool: &mut self.pool,
                 close_timeout: self.options.close_timeout,
                 ticket: None,
             };
@@ -629,6 +690,8 @@ impl<C> Member<C> {
                 role,
                 close_sent: false,
                 within: false,
+                #[cfg(feature = "deflate")]
+                deflate: None,
                 ended: None,
             },
             stage,

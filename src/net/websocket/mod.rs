@@ -61,6 +61,8 @@ pub use cx::{Cx, Message, Prepared, close, send, send_prepared};
 pub use dial::Dial;
 pub use endpoint::{Endpoint, decide};
 pub use mount::Mount;
+#[cfg(feature = "deflate")]
+pub use options::Compression;
 pub use options::Options;
 
 pub use crate::proto::websocket::Code;

@@ -12,6 +12,8 @@ pub enum Error {
     BadClose,
     /// A control frame that is fragmented, or longer than 125 bytes.
     BadControl,
+    /// Compressed data that nothing inflates to.
+    BadData,
     /// A length in more bytes than it needs, or above 2^63.
     BadLength,
     /// A reserved bit that no extension has given a meaning.
@@ -34,7 +36,7 @@ impl Error {
     /// What the peer is told.
     pub const fn code(self) -> Code {
         match self {
-            Self::BadText => Code::INVALID_DATA,
+            Self::BadText | Self::BadData => Code::INVALID_DATA,
             Self::TooLarge => Code::TOO_LARGE,
             Self::TooManyEmpty => Code::POLICY,
             Self::BadClose
@@ -53,6 +55,7 @@ impl fmt::Display for Error {
         f.write_str(match self {
             Self::BadClose => "a close with a malformed code",
             Self::BadControl => "a control frame that is fragmented or too long",
+            Self::BadData => "compressed data that is none",
             Self::BadLength => "a length that is not minimal, or beyond all bounds",
             Self::BadReserved => "a reserved bit without an extension",
             Self::BadText => "text that is no UTF-8",

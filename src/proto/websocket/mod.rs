@@ -20,6 +20,11 @@
 //! ```
 
 mod close;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "no_deflate.rs"]
+mod deflate;
 mod error;
 mod frame;
 pub mod handshake;

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::deflate::{Inflater, Pool};
 use super::{Close, Error, Header, OpCode, Utf8, mask};
 
 /// Which side we are.
@@ -50,18 +51,29 @@ pub enum Event<'a> {
 ///
 /// A message that arrives whole in one piece is lent where it lies. Of any other, the bytes are
 /// taken as they come, unmasked, checked, and collected; an idle receiver owns no buffer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Receiver {
     role: Role,
     limits: Limits,
     closed: bool,
+    inflating: Option<Box<Inflating>>,
     /// The message that is being collected, or was lent last.
     message: Option<Box<Message>>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// Messages may be compressed.
+#[derive(Debug)]
+struct Inflating {
+    /// They may refer to earlier ones.
+    remembers: bool,
+    /// What remembers those.
+    context: Option<Box<Inflater>>,
+}
+
+#[derive(Debug, Default)]
 struct Message {
     data: Vec<u8>,
+    inflater: Option<Box<Inflater>>,
     is_text: bool,
     utf8: Utf8,
     empty: u32,
@@ -90,8 +102,21 @@ impl Receiver {
             role,
             limits,
             closed: false,
+            inflating: None,
             message: None,
         }
+    }
+
+    /// Lets messages be compressed, by [`next_inflating`](Self::next_inflating): with `remembers`,
+    /// so that they may refer to earlier ones.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn inflating(mut self, remembers: bool) -> Self {
+        self.inflating = Some(Box::new(Inflating {
+            remembers,
+            context: None,
+        }));
+        self
     }
 
     /// True if a message has begun and not ended.
@@ -107,13 +132,35 @@ impl Receiver {
     ///
     /// At the first byte that breaks the protocol. There is nothing to be received after that.
     pub fn next<'a>(&'a mut self, data: &'a mut [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
+        self.find(data, None)
+    }
+
+    /// The same with messages that may be compressed, if that was [agreed](Self::inflating).
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    #[cfg(feature = "deflate")]
+    pub fn next_inflating<'a>(
+        &'a mut self,
+        data: &'a mut [u8],
+        pool: &mut Pool,
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
+        self.find(data, Some(pool))
+    }
+
+    fn find<'a>(
+        &'a mut self,
+        data: &'a mut [u8],
+        pool: Option<&mut Pool>,
+    ) -> Result<(usize, Option<Event<'a>>), Error> {
         if self.closed {
             return Ok((data.len(), None));
         }
         if self.message.as_ref().is_some_and(|message| message.lent) {
             self.message = None;
         }
-        let (used, found) = self.look(data)?;
+        let (used, found) = self.look(data, pool)?;
         let event = match found {
             Found::Nothing => None,
             Found::Message => {
@@ -141,16 +188,21 @@ impl Receiver {
         Ok((used, event))
     }
 
-    fn look(&mut self, data: &mut [u8]) -> Result<(usize, Found), Error> {
-        let mut used = 0;
+    fn look(
+        &mut self,
+        data: &mut [u8],
+        mut pool: Option<&mut Pool>,
+    ) -> Result<(usize, Found), Error> {
+        let (mut used, max) = (0, self.limits.max_message);
         loop {
             if let Some(message) = &mut self.message {
                 if message.left > 0 {
-                    used += message.take(&mut data[used..])?;
+                    used += message.take(&mut data[used..], max)?;
                     if message.left > 0 {
                         return Ok((used, Found::Nothing));
                     }
-                    if message.ends()? {
+                    if message.ends(max)? {
+                        self.release(pool);
                         return Ok((used, Found::Message));
                     }
                 }
@@ -158,7 +210,9 @@ impl Receiver {
             let Some((length, header)) = Header::decode(&data[used..])? else {
                 return Ok((used, Found::Nothing));
             };
-            if header.rsv1 {
+            let compressed = header.rsv1;
+            let may_be = self.inflating.is_some() && pool.is_some();
+            if compressed && (!may_be || header.opcode == OpCode::Continuation) {
                 return Err(Error::BadReserved);
             }
             if header.key.is_some() != (self.role == Role::Server) {
@@ -181,7 +235,7 @@ impl Receiver {
             }
             self.admit(&header)?;
             used += length;
-            if let (Some(payload), true, None) = (whole, header.fin, &self.message) {
+            if let (Some(payload), true, None) = (whole, header.fin && !compressed, &self.message) {
                 if let Some(key) = header.key {
                     mask::apply(payload, key, 0);
                 }
@@ -194,11 +248,33 @@ impl Receiver {
                     ..Message::default()
                 })
             });
+            if let (true, Some(pool), Some(inflating)) =
+                (compressed, &mut pool, &mut self.inflating)
+            {
+                let known = inflating.context.take();
+                message.inflater = Some(known.unwrap_or_else(|| pool.inflater()));
+            }
             (message.left, message.came) = (header.length, 0);
             (message.key, message.fin) = (header.key, header.fin);
-            if message.left == 0 && message.ends()? {
+            if message.left == 0 && message.ends(max)? {
+                self.release(pool);
                 return Ok((used, Found::Message));
             }
+        }
+    }
+
+    /// A message is complete: what inflated it remembers it, or serves the next connection.
+    fn release(&mut self, pool: Option<&mut Pool>) {
+        let inflater = self
+            .message
+            .as_mut()
+            .and_then(|message| message.inflater.take());
+        match (inflater, &mut self.inflating, pool) {
+            (Some(inflater), Some(inflating), _) if inflating.remembers => {
+                inflating.context = Some(inflater);
+            }
+            (Some(inflater), _, Some(pool)) => pool.give_back(inflater),
+            _ => {}
         }
     }
 
@@ -226,28 +302,46 @@ impl Receiver {
 
 impl Message {
     /// Takes what is there of the present frame; returns how many bytes.
-    fn take(&mut self, data: &mut [u8]) -> Result<usize, Error> {
+    fn take(&mut self, data: &mut [u8], max: usize) -> Result<usize, Error> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
         let length = data.len().min(most);
         let piece = &mut data[..length];
         if let Some(key) = self.key {
             mask::apply(piece, key, self.came);
         }
-        if self.is_text && !self.utf8.push(piece) {
-            return Err(Error::BadText);
+        let from = self.data.len();
+        match &mut self.inflater {
+            None => self.data.extend_from_slice(piece),
+            Some(inflater) => inflater.inflate(piece, &mut self.data, max)?,
         }
-        self.data.extend_from_slice(piece);
+        self.check(from)?;
         self.came += length;
         self.left -= length as u64;
         Ok(length)
     }
 
-    /// True if the message is complete with the present frame.
-    fn ends(&self) -> Result<bool, Error> {
-        if self.fin && self.is_text && !self.utf8.is_complete() {
-            return Err(Error::BadText);
+    /// Looks at what has been added to the message.
+    fn check(&mut self, from: usize) -> Result<(), Error> {
+        match !self.is_text || self.utf8.push(&self.data[from..]) {
+            true => Ok(()),
+            false => Err(Error::BadText),
         }
-        Ok(self.fin)
+    }
+
+    /// True if the message is complete with the present frame.
+    fn ends(&mut self, max: usize) -> Result<bool, Error> {
+        if !self.fin {
+            return Ok(false);
+        }
+        let from = self.data.len();
+        if let Some(inflater) = &mut self.inflater {
+            inflater.finish(&mut self.data, max)?;
+            self.check(from)?;
+        }
+        match self.is_text && !self.utf8.is_complete() {
+            true => Err(Error::BadText),
+            false => Ok(true),
+        }
     }
 }
 
@@ -531,6 +625,135 @@ mod tests {
         assert!(!receiver.is_within_message());
         assert_eq!(receiver.next(&mut []), Ok((0, None)));
         assert!(receiver.message.is_none());
-        assert!(size_of::<Receiver>() <= 32, "{}", size_of::<Receiver>());
+        assert!(size_of::<Receiver>() <= 40, "{}", size_of::<Receiver>());
+    }
+
+    #[cfg(feature = "deflate")]
+    mod compressed {
+        use super::*;
+        use crate::proto::websocket::deflate::Pool;
+
+        fn receiver(remembers: bool) -> Receiver {
+            let limits = Limits {
+                max_message: 10_000,
+                ..Limits::default()
+            };
+            Receiver::new(Role::Client, limits).inflating(remembers)
+        }
+
+        /// The messages in a stream that is cut at these places.
+        fn read(receiver: &mut Receiver, pieces: &[&[u8]]) -> Result<Vec<String>, Error> {
+            let (mut pool, mut texts, mut held) = (Pool::default(), Vec::new(), Vec::new());
+            for piece in pieces {
+                held.extend_from_slice(piece);
+                loop {
+                    let (used, event) = receiver.next_inflating(&mut held, &mut pool)?;
+                    let found = event.map(|event| match event {
+                        Event::Text(text) => text.to_owned(),
+                        other => format!("{other:?}"),
+                    });
+                    let go_on = found.is_some();
+                    texts.extend(found);
+                    held.drain(..used);
+                    if !go_on {
+                        break;
+                    }
+                }
+            }
+            Ok(texts)
+        }
+
+        #[test]
+        fn d04_messages_are_the_same_however_they_arrive() {
+            for remembers in [false, true] {
+                let mut pool = Pool::default();
+                let mut deflater = pool.deflater(15);
+                let (mut stream, mut expected) = (Vec::new(), Vec::new());
+                for text in ["", "Hello", "Hello", &"κόσμε ".repeat(40), "plain"] {
+                    let mut payload = Vec::new();
+                    match remembers {
+                        true => deflater.deflate(text.as_bytes(), &mut payload),
+                        false => pool.deflate(text.as_bytes(), &mut payload),
+                    }
+                    let (one, two) = payload.split_at(payload.len() / 2);
+                    if text == "plain" {
+                        write::text(&mut stream, text, None);
+                    } else {
+                        write::compressed(&mut stream, Text, false, one, None);
+                        write::frame(&mut stream, Ping, true, b"", None);
+                        write::frame(&mut stream, More, true, two, None);
+                        expected.push("Ping([])".to_owned());
+                    }
+                    expected.push(text.to_owned());
+                }
+                assert_eq!(
+                    read(&mut receiver(remembers), &[&stream]).as_ref(),
+                    Ok(&expected)
+                );
+                let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+                assert_eq!(
+                    read(&mut receiver(remembers), &bytes).as_ref(),
+                    Ok(&expected)
+                );
+                for at in 0..stream.len() {
+                    let (one, two) = stream.split_at(at);
+                    let found = read(&mut receiver(remembers), &[one, two]);
+                    assert_eq!(found.as_ref(), Ok(&expected), "split at {at}");
+                }
+            }
+        }
+
+        #[test]
+        fn d04_the_bit_is_for_the_first_frame_of_a_message() {
+            let mut hello = Vec::new();
+            Pool::default().deflate(b"Hello", &mut hello);
+            let frame = |opcode, compressed, fin, payload: &[u8]| {
+                let mut out = Vec::new();
+                match compressed {
+                    true => write::compressed(&mut out, opcode, fin, payload, None),
+                    false => write::frame(&mut out, opcode, fin, payload, None),
+                }
+                out
+            };
+            let message = frame(Text, true, true, &hello);
+            let bad = Err(Error::BadReserved);
+            assert_eq!(
+                read(&mut receiver(false), &[&message]),
+                Ok(vec!["Hello".to_owned()])
+            );
+            let mut plain = Receiver::new(Role::Client, Limits::default());
+            assert_eq!(read(&mut plain, &[&message]), bad);
+            let (one, two) = (
+                frame(Text, true, false, &hello[..2]),
+                frame(More, true, true, &hello[2..]),
+            );
+            assert_eq!(read(&mut receiver(false), &[&one, &two]), bad);
+            assert_eq!(
+                read(&mut receiver(false), &[&frame(Ping, true, true, b"")]),
+                bad
+            );
+            let nonsense = frame(Text, true, true, &[0xff; 9]);
+            assert_eq!(
+                read(&mut receiver(false), &[&nonsense]),
+                Err(Error::BadData)
+            );
+        }
+
+        #[test]
+        fn w17_text_is_refused_while_it_is_inflated() {
+            let (mut payload, mut stream) = (Vec::new(), Vec::new());
+            Pool::default().deflate(b"fine \xff and more", &mut payload);
+            write::compressed(&mut stream, Text, false, &payload, None);
+            assert_eq!(read(&mut receiver(false), &[&stream]), Err(Error::BadText));
+        }
+
+        #[test]
+        fn d01_a_bomb_is_refused_while_it_is_inflated() {
+            let (mut payload, mut stream) = (Vec::new(), Vec::new());
+            Pool::default().deflate(&[b'a'; 10_001], &mut payload);
+            assert!(payload.len() < 1_000);
+            write::compressed(&mut stream, Text, false, &payload, None);
+            assert_eq!(read(&mut receiver(false), &[&stream]), Err(Error::TooLarge));
+        }
     }
 }

@@ -20,6 +20,23 @@ pub fn frame(out: &mut Vec<u8>, opcode: OpCode, fin: bool, payload: &[u8], key: 
     }
 }
 
+/// Appends a message, or its first fragment, whose payload is [compressed](super::deflate).
+#[cfg(feature = "deflate")]
+pub fn compressed(
+    out: &mut Vec<u8>,
+    opcode: OpCode,
+    fin: bool,
+    payload: &[u8],
+    key: Option<[u8; 4]>,
+) {
+    let from = out.len();
+    frame(out, opcode, fin, payload, key);
+    // The bit that says so: RFC 7692, section 6.
+    if let Some(first) = out.get_mut(from) {
+        *first |= 0x40;
+    }
+}
+
 /// Appends a message of text.
 pub fn text(out: &mut Vec<u8>, text: &str, key: Option<[u8; 4]>) {
     frame(out, OpCode::Text, true, text.as_bytes(), key);
