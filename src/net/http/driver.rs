@@ -150,13 +150,6 @@ impl<A> Driver<A> for Server<A> {
         let Some(conn) = self.conns.remove(id) else {
             return;
         };
-        if reason == CloseReason::HandedOver {
-            // They would be another driver's.
-            let own = conn.timer.map(|(timer, _)| timer);
-            for timer in conn.exchange.timers.iter().copied().chain(own) {
-                hub.cancel_timer(timer);
-            }
-        }
         // What a panic has left is for nobody's eyes.
         if conn.is_answering() && reason != CloseReason::Panicked {
             let request = RequestId {
