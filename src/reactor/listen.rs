@@ -271,9 +271,6 @@ impl Listen {
         log::trace!("socket {address}");
         self.options.apply(&socket, address.is_ipv6())?;
         socket.set_tcp_nodelay(self.nodelay)?;
-        // What the kernel takes beyond what it can send is neither counted nor bounded by us.
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_notsent_lowat(128 * 1024)?;
         if let Some(keepalive) = &self.keepalive {
             socket.set_tcp_keepalive(keepalive)?;
         }

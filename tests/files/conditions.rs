@@ -91,7 +91,10 @@ fn what_has_not_changed_since_is_not_sent_again() {
         // The tag is the better witness: the date does not count beside it.
         (format!("{}\r\nIf-None-Match: \"other\"", since(date)), 200),
         (
-            format!("{}\r\nIf-None-Match: *", since("Sun, 06 Nov 1994 08:49:36 GMT")),
+            format!(
+                "{}\r\nIf-None-Match: *",
+                since("Sun, 06 Nov 1994 08:49:36 GMT")
+            ),
             304,
         ),
     ];
@@ -119,8 +122,24 @@ fn a_change_changes_the_tag() {
     file.set_len(9).unwrap();
     file.set_modified(at()).unwrap();
     tag(&mut site);
-    // What was written before anybody counted seconds is served, too.
-    file.set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(3_600))
+}
+
+/// Such as unpacked archives have that were made without dates.
+#[test]
+fn a_file_from_before_anybody_counted_seconds_is_a_file() {
+    let mut site = site("a", 10);
+    let file = File::options()
+        .write(true)
+        .open(site.folder.path("a"))
         .unwrap();
-    assert_eq!(site.get("/files/a", "").status, 200);
+    for modified in [
+        SystemTime::UNIX_EPOCH,
+        SystemTime::UNIX_EPOCH - Duration::from_secs(3_600),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
+    ] {
+        file.set_modified(modified).unwrap();
+        assert_eq!(site.get("/files/a", "").status, 200, "{modified:?}");
+        let since = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+        assert!(matches!(site.get("/files/a", since).status, 200 | 304));
+    }
 }

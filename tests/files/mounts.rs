@@ -67,13 +67,10 @@ impl Site {
         answer
     }
 
-    /// A client with little room for what it is sent, which has asked for a path and been sent
-    /// something that waits.
+    /// A client that has asked for a path and reads nothing yet, so that some of the answer waits
+    /// for it: of a file that is larger than what the kernel keeps for both sides.
     pub(crate) fn slow(&mut self, path: &str) -> (TcpStream, ConnId) {
         let (mut client, id) = self.served.connect_as();
-        socket2::SockRef::from(&client)
-            .set_recv_buffer_size(4 * 1024)
-            .unwrap();
         self.served
             .write(&mut client, &request(&format!("GET {path}"), "", ""));
         self.served

@@ -36,7 +36,12 @@ fn a_folder_is_its_own_page() {
         );
     }
     // No listings.
-    for path in ["/files/empty/", "/files/odd/", "/files/index.html/", "/files/none/"] {
+    for path in [
+        "/files/empty/",
+        "/files/odd/",
+        "/files/index.html/",
+        "/files/none/",
+    ] {
         assert_eq!(site.status(path), 404, "{path}");
     }
 }
@@ -112,7 +117,13 @@ fn a_folder_may_be_served_at_the_root_and_deep_down() {
 #[test]
 fn h14_the_way_to_a_folder_leads_to_no_other_host() {
     let folder = Folder::new();
-    for name in ["evil.example", "https:", "a\r\nX: y", "@evil.example", "a:b"] {
+    for name in [
+        "evil.example",
+        "https:",
+        "a\r\nX: y",
+        "@evil.example",
+        "a:b",
+    ] {
         folder.file(&format!("{name}/index.html"), "here");
     }
     let mut site = at("/", folder);

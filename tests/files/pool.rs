@@ -1,5 +1,7 @@
 //! When all threads of the pool are busy, and no more work can wait for them.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,7 @@ fn fill(site: &mut Site) -> Sender<()> {
     let (gate, opened) = channel::<()>();
     let opened = Arc::new(Mutex::new(opened));
     let running = Arc::new(AtomicUsize::new(0));
-    let mut submit = |site: &mut Site| {
+    let submit = |site: &mut Site| {
         let (opened, running) = (Arc::clone(&opened), Arc::clone(&running));
         let work = move || {
             running.fetch_add(1, Ordering::SeqCst);
@@ -40,6 +42,21 @@ fn fill(site: &mut Site) -> Sender<()> {
     gate
 }
 
+/// Lets all of that work end.
+fn open(site: &mut Site, gate: Sender<()>) {
+    drop(gate);
+    // What comes last ends last.
+    let ended = Rc::new(Cell::new(false));
+    site.served.turns("room in the queue", |served| {
+        let then = Rc::clone(&ended);
+        let last = served
+            .hub()
+            .spawn_blocking(|| (), move |_, ()| then.set(true));
+        last.is_ok()
+    });
+    site.served.turns("the work to end", |_| ended.get());
+}
+
 #[test]
 fn who_asks_for_a_file_then_is_told_to_come_again() {
     let mut site = Site::new();
@@ -56,10 +73,7 @@ fn who_asks_for_a_file_then_is_told_to_come_again() {
         );
         assert!(!answer.closes());
     }
-    drop(gate);
-    site.served.turns("a thread to be free", |served| {
-        served.hub().spawn_blocking(|| (), |_, ()| {}).is_ok()
-    });
+    open(&mut site, gate);
     site.served
         .write(&mut client, &request("GET /files/a", "", ""));
     assert_eq!(site.served.read_answer(&mut client).text(), "x");
@@ -89,9 +103,6 @@ fn a_file_whose_next_piece_cannot_be_read_is_cut_off() {
     assert_eq!(end, End::Reset);
     assert!(received.len() < 64 << 20);
     assert_eq!(site.served.app.aborted, 1);
-    drop(gate);
-    site.served.turns("a thread to be free", |served| {
-        served.hub().spawn_blocking(|| (), |_, ()| {}).is_ok()
-    });
+    open(&mut site, gate);
     assert_eq!(site.get("/files/small", "").text(), "small");
 }

@@ -70,7 +70,10 @@ fn a_part_beyond_four_gibibytes() {
     .unwrap();
     let answer = site.get("/files/huge", &format!("Range: bytes={}-\r\n", length - 7));
     assert_eq!((answer.status, answer.text()), (206, "the end"));
-    assert_eq!(site.get("/files/huge", "Range: bytes=-7\r\n").text(), "the end");
+    assert_eq!(
+        site.get("/files/huge", "Range: bytes=-7\r\n").text(),
+        "the end"
+    );
 }
 
 #[test]

@@ -153,7 +153,11 @@ fn one_file_is_served_at_its_path_and_nothing_below() {
         (200, Some("image/x"))
     );
     assert!(icon.body == pattern(200_000));
-    for path in ["/favicon.ico/", "/favicon.ico/a", "/favicon.ico/../icon.png"] {
+    for path in [
+        "/favicon.ico/",
+        "/favicon.ico/a",
+        "/favicon.ico/../icon.png",
+    ] {
         assert_eq!(site.status(path), 404, "{path}");
     }
     assert_eq!(site.status("/favicon.ico?v=2"), 200);
@@ -162,6 +166,20 @@ fn one_file_is_served_at_its_path_and_nothing_below() {
     assert_eq!(site.status("/favicon.ico"), 404);
     site.folder.file("icon.png", "new");
     assert_eq!(site.get("/favicon.ico", "").text(), "new");
+}
+
+#[test]
+fn one_file_may_be_all_there_is() {
+    let folder = Folder::new();
+    folder.file("page.html", "the page");
+    let files = Files::file(folder.path("page.html")).unwrap();
+    let server = server(Options::default()).mount("/", files);
+    let mut site = Site {
+        folder,
+        served: Served::of(App::default(), server),
+    };
+    assert_eq!(site.get("/", "").text(), "the page");
+    assert_eq!(site.status("/page.html"), 404);
 }
 
 #[cfg(feature = "compression")]

@@ -45,6 +45,14 @@ def skipped(name, why):
     print(f"skipped: {name}: {why}", flush=True)
 
 
+def has(program, name):
+    """Whether a program is there that a check needs, which is skipped otherwise."""
+    if shutil.which(program):
+        return True
+    skipped(name, f"{program} is not installed")
+    return False
+
+
 def main(names):
     socket.setdefaulttimeout(PATIENCE)
     # So that the processes of a part that is ended are ended with it.

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -332,7 +333,13 @@ struct Asked {
 }
 
 impl Asked {
+    /// A request whose job panicked would never be answered.
     fn find(self) -> Found {
+        let found = catch_unwind(AssertUnwindSafe(|| self.look()));
+        found.unwrap_or_else(|_| Found::Failed(io::Error::other("looking for it panicked")))
+    }
+
+    fn look(&self) -> Found {
         match self.open() {
             Ok(Some(found)) => found,
             Ok(None) => Found::Answer(Response::plain(404)),

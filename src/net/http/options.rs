@@ -40,8 +40,8 @@ pub struct Options {
     /// How long a connection may have no request under way. Default 10 s, between Node's 5 s and
     /// nginx's 75 s.
     pub idle_timeout: Duration,
-    /// Bytes a second that a client has to take of a response, over ten seconds, while any wait for
-    /// it. Then the connection is reset. Default 1 KiB. 0: as slowly as it likes.
+    /// Bytes a second that a client has to take of a response while any wait for it. Looked at every
+    /// ten seconds, of which the first count what the kernel takes; then the connection is reset. Default 1 KiB. 0: as slowly as it likes.
     pub min_send_rate: u32,
     /// Whether connections begin with a head of the PROXY protocol, v1 or v2, with the client's
     /// address in it. Only where nobody but a proxy can connect. Default false.
