@@ -308,11 +308,13 @@ impl<A> Server<A> {
         let mut matched = Matched::NONE;
         let mount = route(router, head, &mut matched).ok()?;
         let mounted = mounts.get_mut(mount)?;
+        let conn = conns.get(id)?;
         let intake = mounted.mount.intake(&Request {
             head,
             matched: &matched,
             body: &[],
-            client: client_of(conns.get(id)?, head, trusted),
+            client: client_of(conn, head, trusted),
+            peer: conn.peer,
         });
         Some(match intake {
             Intake::Collect => {
@@ -454,6 +456,7 @@ impl<A> Server<A> {
                         matched: &matched,
                         body,
                         client,
+                        peer: conn.peer,
                     };
                     mounted.mount.on_request(app, &mut cx, &request);
                 }

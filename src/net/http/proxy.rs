@@ -33,9 +33,10 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Fields of a request that are written anew.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     "Content-Length",
     "Expect",
+    "Host",
     "X-Forwarded-For",
     "X-Forwarded-Host",
     "X-Forwarded-Proto",
@@ -78,8 +79,8 @@ pub struct Proxy {
 struct Link {
     upstream: ConnId,
     chunked: bool,
-    /// What is to be sent as soon as there is a connection.
-    early: Option<Vec<u8>>,
+    /// The client's own limits, which do not go with two connections that are one.
+    limits: Option<Limits>,
 }
 
 /// What an upstream connection has to tell about its request.
@@ -135,6 +136,12 @@ impl Proxy {
         };
         let mut complete = write::request_line(&mut out, head.method, &target);
         let named = |name: &str| head.headers.has_token("Connection", name);
+        // RFC 9112, section 3.2.2: whatever the field says, the target comes before it.
+        let host = match head.host() {
+            "" => &*self.to,
+            host => host,
+        };
+        complete &= write::field(&mut out, "Host", host.as_bytes());
         for header in head.headers.iter() {
             let name = header.name();
             if !is_any(name, &HOP_BY_HOP) && !is_any(name, &OURS) && !named(name) {
@@ -146,13 +153,13 @@ impl Proxy {
             forwarded.extend_from_slice(value);
             forwarded.extend_from_slice(b", ");
         }
-        if let Some(client) = request.client() {
-            forwarded.extend_from_slice(client.to_string().as_bytes());
+        if let Some(peer) = request.peer() {
+            forwarded.extend_from_slice(peer.to_string().as_bytes());
             complete &= write::field(&mut out, "X-Forwarded-For", &forwarded);
         }
-        complete &= write::field(&mut out, "X-Forwarded-Host", head.host().as_bytes());
+        complete &= write::field(&mut out, "X-Forwarded-Host", host.as_bytes());
         complete &= write::field(&mut out, "X-Forwarded-Proto", self.scheme.as_bytes());
-        match head.upgrade {
+        match upgrade_of(request) {
             Some(upgrade) => {
                 complete &= write::field(&mut out, "Connection", b"Upgrade");
                 complete &= write::field(&mut out, "Upgrade", upgrade.as_bytes());
@@ -181,9 +188,10 @@ impl<A> Mount<A> for Proxy {
             request: id,
             head,
             method: request.method().to_owned(),
+            upgrade: upgrade_of(request).is_some(),
         };
         let limits = Limits {
-            read_timeout: Some(self.read_timeout),
+            idle_timeout: Some(self.read_timeout),
             full_duplex: true,
             ..Limits::default()
         };
@@ -193,10 +201,17 @@ impl<A> Mount<A> for Proxy {
             .ticket(job);
         let upstream = cx.connect(dial, self.driver);
         let body = request.head().body;
+        // Or a client that is slow to read could not send, either.
+        let own = cx.hub().limits(id.conn());
+        if let Some(own) = own {
+            let full_duplex = true;
+            cx.hub()
+                .set_limits(id.conn(), Limits { full_duplex, ..own });
+        }
         let link = Link {
             upstream,
             chunked: body == Length::Chunked,
-            early: Some(Vec::new()),
+            limits: own,
         };
         self.links.insert(id, link);
         if body != Length::None {
@@ -206,7 +221,7 @@ impl<A> Mount<A> for Proxy {
     }
 
     fn on_body(&mut self, _: &mut A, cx: &mut Cx<'_>, data: &[u8], last: bool) {
-        let Some(link) = self.links.get_mut(&cx.id()) else {
+        let Some(link) = self.links.get(&cx.id()) else {
             return;
         };
         let framed = |out: &mut Vec<u8>| {
@@ -219,9 +234,6 @@ impl<A> Mount<A> for Proxy {
                 out.extend_from_slice(data);
             }
         };
-        if let Some(early) = &mut link.early {
-            return framed(early);
-        }
         let (upstream, client) = (link.upstream, cx.id().conn());
         if cx.hub().send_with(upstream, framed) == Sent::Backlogged && !last {
             cx.hub().pause(client);
@@ -241,24 +253,25 @@ impl<A> Mount<A> for Proxy {
         };
         let id = cx.id();
         match *told {
-            Told::Opened => {
-                let Some(link) = self.links.get_mut(&id) else {
-                    return;
-                };
-                let (upstream, early) = (link.upstream, link.early.take().unwrap_or_default());
-                cx.hub().send(upstream, &early).ignore();
-                cx.hub().resume(id.conn());
+            Told::Opened => cx.hub().resume(id.conn()),
+            Told::Over => {
+                let link = self.links.remove(&id);
+                if let Some(own) = link.and_then(|link| link.limits) {
+                    cx.hub().set_limits(id.conn(), own);
+                }
             }
-            Told::Over => drop(self.links.remove(&id)),
             Told::Switched(head) => {
                 let Some(link) = self.links.remove(&id) else {
                     return;
                 };
-                let tunnel = Tunnel {
-                    peer: link.upstream,
-                };
-                cx.hub().send(id.conn(), &head).ignore();
-                cx.hand_over(self.driver, Box::new(tunnel));
+                let peer = link.upstream;
+                if cx.hand_over(self.driver, Box::new(Tunnel { peer })) {
+                    cx.hub().send(id.conn(), &head).ignore();
+                } else {
+                    // The client is still sending its request.
+                    cx.hub().abort(peer);
+                    cx.respond(502).ignore();
+                }
             }
         }
     }
@@ -283,6 +296,14 @@ pub(super) fn with_fields(mut response: Response, headers: super::Headers<'_>) -
         }
     }
     response
+}
+
+/// The protocol to be asked for. HTTP/2 is none that a proxy may pass on: what followed would get
+/// past all of its rules.
+fn upgrade_of<'a>(request: &Request<'a>) -> Option<&'a str> {
+    let upgrade = request.head().upgrade?;
+    let is_http2 = |protocol: &str| protocol.trim().eq_ignore_ascii_case("h2c");
+    (!upgrade.split(',').any(is_http2)).then_some(upgrade)
 }
 
 fn is_any(name: &str, names: &[&str]) -> bool {

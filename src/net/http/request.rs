@@ -18,6 +18,7 @@ pub struct Request<'a> {
     pub(super) matched: &'a Matched<'a>,
     pub(super) body: &'a [u8],
     pub(super) client: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
@@ -29,6 +30,7 @@ impl<'a> Request<'a> {
             matched: &Matched::NONE,
             body: &[],
             client,
+            peer: client,
         }
     }
 
@@ -126,6 +128,11 @@ impl<'a> Request<'a> {
     /// told; `None` by a Unix socket.
     pub const fn client(&self) -> Option<IpAddr> {
         self.client
+    }
+
+    /// Whoever is at the other end of the connection, which may be a proxy.
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 }
 

@@ -3,15 +3,20 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::id::{ConnId, ConnMap};
 use crate::proto::http1::{self, Length, Scan, Space, write};
-use crate::reactor::{CloseReason, Driver, DriverId, Hub, Origin, Sent, Timeout};
+use crate::reactor::{CloseReason, Driver, DriverId, Hub, Origin, Owner, Sent, Timeout};
 
 use super::cx::{abort, finish, post, respond, start};
 use super::exchange::RequestId;
 use super::proxy::{Told, with_fields};
 use super::response::Response;
+
+/// How long a connection whose server has agreed to another protocol waits for its client, which is
+/// on its way.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of a response's head. As with requests.
 const MAX_HEAD: usize = 16 * 1024;
@@ -21,6 +26,8 @@ pub(super) struct Job {
     pub(super) request: RequestId,
     pub(super) head: Vec<u8>,
     pub(super) method: String,
+    /// Another protocol is asked for.
+    pub(super) upgrade: bool,
 }
 
 /// What a connection that is handed over carries: the one that it is one with from here on.
@@ -46,6 +53,7 @@ enum Conn {
 struct Asking {
     request: RequestId,
     method: String,
+    upgrade: bool,
     scan: Scan,
     /// The body of the answer, once its head is there.
     body: Option<http1::Body>,
@@ -114,6 +122,7 @@ impl Upstream {
         let head = http1::Response::parse(bytes, &asking.method, &mut space)?;
         asking.scan = Scan::new(MAX_HEAD);
         match head.status {
+            101 if !asking.upgrade => return Err(http1::Error::BadLine),
             101 => {
                 let mut out = Vec::with_capacity(bytes.len());
                 write::status_line(&mut out, 101);
@@ -123,8 +132,9 @@ impl Upstream {
                 }
                 out.extend_from_slice(b"\r\n");
                 self.conns.insert(id, Conn::Switching);
-                // Until the client is here, too.
+                // Until the client is here, too, if it has not gone meanwhile.
                 hub.pause(id);
+                hub.set_timer(Owner::Conn(id), JOIN_TIMEOUT, 0);
                 post(hub, request, Box::new(Told::Switched(out)));
                 return Ok(true);
             }
@@ -136,7 +146,7 @@ impl Upstream {
         let length = match head.body {
             Length::Fixed(length) => Some(length),
             // `HEAD` is answered with the length that `GET` would have.
-            Length::None => Some(told.and_then(|told| told.parse().ok()).unwrap_or(0)),
+            Length::None => told.and_then(|told| told.parse().ok()),
             Length::Chunked | Length::UntilClose => None,
         };
         let mut response = with_fields(Response::new(head.status), head.headers);
@@ -174,6 +184,7 @@ impl<A> Driver<A> for Upstream {
                 let asking = Asking {
                     request: job.request,
                     method: job.method,
+                    upgrade: job.upgrade,
                     scan: Scan::new(MAX_HEAD),
                     body: None,
                 };
@@ -246,8 +257,17 @@ impl<A> Driver<A> for Upstream {
         match self.conns.get(id) {
             Some(Conn::Asking(_)) => self.fail(hub, id, 504, &"it does not answer"),
             // What is said there, and how often, is nobody's affair but theirs.
-            Some(Conn::Tunnel(_)) if timeout == Timeout::Read => {}
+            Some(Conn::Tunnel(_)) if timeout != Timeout::Lifetime => {}
             _ => hub.close_for(id, CloseReason::TimedOut(timeout)),
+        }
+    }
+
+    /// A client has not come over in time: it has gone.
+    fn on_timer(&mut self, _: &mut A, hub: &mut Hub, id: Option<ConnId>, _: u32) {
+        if let Some(id) = id {
+            if let Some(Conn::Switching) = self.conns.get(id) {
+                hub.abort(id);
+            }
         }
     }
 
@@ -286,7 +306,9 @@ impl<A> Driver<A> for Upstream {
         }
         if let Some(Conn::Tunnel(half)) = self.conns.remove(id) {
             match reason {
-                CloseReason::Local | CloseReason::Peer => hub.close(half.peer),
+                CloseReason::Local | CloseReason::Peer | CloseReason::Shutdown => {
+                    hub.close(half.peer);
+                }
                 _ => hub.abort(half.peer),
             }
         }
