@@ -72,6 +72,13 @@ impl Hub {
         }
     }
 
+    /// Takes a [`mute`](Self::mute) back.
+    pub fn unmute(&mut self, id: ConnId) {
+        if let Some(socket) = self.socket(id) {
+            socket.flags.clear(Flags::MUTE);
+        }
+    }
+
     /// Finishes our side: what is queued is sent, then FIN. Reading goes on, until the peer
     /// finishes too.
     pub fn shutdown_write(&mut self, id: ConnId) {

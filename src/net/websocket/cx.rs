@@ -12,7 +12,7 @@ use crate::id::ConnId;
 #[cfg(feature = "deflate")]
 use crate::proto::websocket::deflate::{Deflater, Pool};
 use crate::proto::websocket::{Code, OpCode, Role, write};
-use crate::reactor::{Hub, Kind, Owner, Sent, TimerId};
+use crate::reactor::{Hub, Kind, Limits, Owner, Sent, TimerId};
 
 /// The key of an endpoint's own timers.
 pub(super) const DEADLINE: u32 = u32::MAX;
@@ -109,6 +109,8 @@ pub(super) struct Link {
     pub(super) role: Role,
     /// We have sent a close.
     pub(super) close_sent: bool,
+    /// The peer has.
+    pub(super) close_received: bool,
     /// A message is being sent in fragments.
     pub(super) within: bool,
     #[cfg(feature = "deflate")]
@@ -221,6 +223,10 @@ impl Cx<'_> {
     }
 
     /// Sends a piece of a message. The first one says by its kind what the message is.
+    ///
+    /// Nothing else may be sent in between, and that is yours to see to: neither by
+    /// [`send`](super::send) from elsewhere nor by a publish to a topic of this connection. A piece
+    /// that meets a full backlog costs the connection, whatever the policy.
     pub fn send_fragment<'m>(&mut self, piece: impl Into<Message<'m>>, last: bool) -> Sent {
         let piece = piece.into();
         let opcode = match self.link.within {
@@ -228,7 +234,11 @@ impl Cx<'_> {
             false => piece.opcode(),
         };
         self.link.within = !last;
-        self.frame(opcode, last, piece.as_bytes())
+        let sent = self.frame(opcode, last, piece.as_bytes());
+        if sent == Sent::Dropped {
+            self.abort();
+        }
+        sent
     }
 
     /// Sends a ping. The answer comes to `on_pong`. Of more than 125 bytes of payload the rest is
@@ -244,9 +254,25 @@ impl Cx<'_> {
             return;
         }
         let key = self.key();
-        self.hub
-            .send_with(self.id, |out| write::close(out, code, reason, key))
-            .ignore();
+        let send =
+            |hub: &mut Hub| hub.send_with(self.id, |out| write::close(out, code, reason, key));
+        if send(self.hub) == Sent::Dropped {
+            // Nothing follows it, so that it may go beyond the bound.
+            if let Some(limits) = self.hub.limits(self.id) {
+                let max_backlog = usize::MAX;
+                self.hub.set_limits(
+                    self.id,
+                    Limits {
+                        max_backlog,
+                        ..limits
+                    },
+                );
+                send(self.hub).ignore();
+            }
+        }
+        if self.link.ended.is_none() {
+            self.link.ended = Some(Box::new((code, reason.to_owned())));
+        }
         self.link.close_sent = true;
         self.hub.mute(self.id);
         self.hub
@@ -263,9 +289,10 @@ impl Cx<'_> {
         self.hub.pause(self.id);
     }
 
-    /// Adds this connection to the subscribers of a topic.
+    /// Adds this connection to the subscribers of a topic. False for one that we have dialled: each of
+    /// our frames to a server has a mask of its own, so none can be shared.
     pub fn subscribe(&mut self, topic: &str) -> bool {
-        self.hub.subscribe(self.id, topic)
+        self.link.role == Role::Server && self.hub.subscribe(self.id, topic)
     }
 
     /// Takes it out again.

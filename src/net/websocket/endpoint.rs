@@ -15,7 +15,9 @@ use crate::proto::http1::{self, Scan, Space, write};
 #[cfg(feature = "deflate")]
 use crate::proto::websocket::deflate::{Deflate, Pool};
 use crate::proto::websocket::{Code, Error, Event, OpCode, Receiver, Role, handshake};
-use crate::reactor::{self, CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout};
+use crate::reactor::{
+    self, CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout, TimerId,
+};
 
 #[cfg(feature = "deflate")]
 use super::cx::Deflating;
@@ -24,6 +26,15 @@ use super::dial::Dial;
 use super::mount::Handover;
 use super::options::Options;
 use super::{Accept, Closed, Handler, Upgrade};
+
+/// How long a client waits for a decision that is put off.
+const DECIDE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes by which a message has to grow from one look to the next while it is being collected.
+const GROWTH: usize = 16 * 1024;
+
+/// Looks in a row at which it may not have.
+const MOST_STALLS: u8 = 4;
 
 /// Bytes of the head of an answer to our handshake.
 const MAX_HEAD: usize = 16 * 1024;
@@ -40,6 +51,9 @@ pub struct Endpoint<A: Handler> {
     watched: VecDeque<(ConnId, Instant)>,
     /// A timer for the first of them is set.
     watching: bool,
+    /// Which driver we are.
+    driver: Option<DriverId>,
+    stopping: bool,
     app: PhantomData<fn(&mut A)>,
 }
 
@@ -52,6 +66,9 @@ struct Member<C> {
     heard: bool,
     /// It was pinged when nothing had.
     pinged: bool,
+    /// Bytes of an incomplete message when it was looked at last, and how often it had not grown.
+    collected: Option<usize>,
+    stalled: u8,
     /// The answer to the last ping, if it could not be sent yet.
     pong: Option<Box<[u8]>>,
 }
@@ -79,6 +96,7 @@ struct Asking {
     key: String,
     protocols: Vec<String>,
     request: Vec<u8>,
+    deadline: Option<TimerId>,
     ticket: Option<Box<dyn Any>>,
 }
 
@@ -107,6 +125,8 @@ impl<A: Handler> Endpoint<A> {
             keys: Keys::default(),
             watched: VecDeque::new(),
             watching: false,
+            driver: None,
+            stopping: false,
             app: PhantomData,
         }
     }
@@ -149,6 +169,7 @@ impl<A: Handler> Endpoint<A> {
         };
         let mut space = Space::new();
         let upgrade = match http1::Request::parse(&asked.head, &mut space) {
+            Ok(_) if self.stopping => Upgrade::Refuse(Response::plain(503)),
             Ok(head) => app.on_upgrade(hub, id, &Request::of(&head, asked.client)),
             Err(_) => return hub.abort(id),
         };
@@ -174,8 +195,12 @@ impl<A: Handler> Endpoint<A> {
             Upgrade::Later => {
                 member.stage = Stage::Deciding(asked);
                 hub.pause(id);
+                // Whatever is sent or published to it meanwhile must not come before the answer.
+                hub.mute(id);
+                hub.set_timer(Owner::Conn(id), DECIDE_TIMEOUT, DEADLINE);
             }
             Upgrade::Refuse(response) => {
+                hub.unmute(id);
                 refuse(hub, id, &response);
                 hub.close(id);
             }
@@ -190,11 +215,12 @@ impl<A: Handler> Endpoint<A> {
                 let Accept { protocol, fields } = accept;
                 #[cfg(feature = "deflate")]
                 let fields = self.agree(id, &head, fields);
+                hub.unmute(id);
                 hub.send_with(id, |out| offer.accept(out, protocol.as_deref(), &fields))
                     .ignore();
                 let request = Request::of(&head, asked.client);
-                self.open(app, hub, id, &request, None);
                 hub.resume(id);
+                self.open(app, hub, id, &request, None);
             }
         }
     }
@@ -282,8 +308,9 @@ impl<A: Handler> Endpoint<A> {
         }
         hub.send(id, &request).ignore();
         let patience = dial.deadline.unwrap_or(self.options.close_timeout);
-        hub.set_timer(Owner::Conn(id), patience, DEADLINE);
+        let deadline = hub.set_timer(Owner::Conn(id), patience, DEADLINE);
         let asking = Asking {
+            deadline,
             scan: Scan::new(MAX_HEAD),
             key,
             protocols: dial.protocols,
@@ -327,6 +354,9 @@ impl<A: Handler> Endpoint<A> {
         let Stage::Asking(asking) = std::mem::replace(&mut member.stage, Stage::Over) else {
             return end;
         };
+        if let Some(deadline) = asking.deadline {
+            hub.cancel_timer(deadline);
+        }
         let mut space = Space::new();
         if let Ok(head) = http1::Request::parse(&asking.request, &mut space) {
             self.open(app, hub, id, &Request::of(&head, None), asking.ticket);
@@ -339,6 +369,9 @@ impl<A: Handler> Endpoint<A> {
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
+        if !matches!(member.stage, Stage::Asking(_)) {
+            return;
+        }
         if let Stage::Asking(asking) = std::mem::replace(&mut member.stage, Stage::Over) {
             let peer = hub
                 .peer_addr(id)
@@ -395,6 +428,7 @@ impl<A: Handler> Endpoint<A> {
                     } else {
                         close.code
                     };
+                    cx.link.close_received = true;
                     cx.link.ended = Some(Box::new((close.code, close.reason.to_owned())));
                     let ours = cx.link.close_sent;
                     if !ours {
@@ -418,6 +452,7 @@ impl<A: Handler> Endpoint<A> {
                     if cx.hub.backlog(id) > high {
                         member.pong = Some(payload.into());
                     } else {
+                        member.pong = None;
                         cx.frame(OpCode::Pong, true, payload).ignore();
                     }
                     app.on_ping(&mut cx, conn, payload);
@@ -458,11 +493,18 @@ impl<A: Handler> Endpoint<A> {
             return;
         };
         self.watched.push_back((id, hub.now() + interval));
-        if !self.watching {
-            if let Some(info) = hub.info(id) {
-                self.watching = true;
-                hub.set_timer(Owner::Driver(info.driver), interval, DEADLINE);
-            }
+        self.driver = hub.driver(id);
+        self.look_later(hub);
+    }
+
+    /// Sets the timer for whoever is to be looked at next.
+    fn look_later(&mut self, hub: &mut Hub) {
+        if let (false, Some((_, due)), Some(driver)) =
+            (self.watching, self.watched.front(), self.driver)
+        {
+            self.watching = true;
+            let after = due.saturating_duration_since(hub.now());
+            hub.set_timer(Owner::Driver(driver), after, DEADLINE);
         }
     }
 
@@ -472,7 +514,6 @@ impl<A: Handler> Endpoint<A> {
             return;
         };
         let now = hub.now();
-        let mut driver = None;
         while let Some(&(id, due)) = self.watched.front() {
             if due > now {
                 break;
@@ -481,7 +522,19 @@ impl<A: Handler> Endpoint<A> {
             let Some(member) = self.members.get_mut(id) else {
                 continue;
             };
-            driver = driver.or_else(|| Some(hub.info(id)?.driver));
+            // A message that was begun takes room, and has to get on.
+            let within = member.receiver.is_within_message() && hub.wants_data(id);
+            let collected = within.then(|| member.receiver.collected());
+            let before = std::mem::replace(&mut member.collected, collected);
+            let grew = match (collected, before) {
+                (Some(now), Some(before)) => !(before..before + GROWTH).contains(&now),
+                _ => true,
+            };
+            member.stalled = if grew { 0 } else { member.stalled + 1 };
+            if member.stalled >= MOST_STALLS {
+                self.fail(hub, id, Error::TooSlow);
+                continue;
+            }
             // What we do not read cannot be heard.
             let heard = std::mem::take(&mut member.heard) || !hub.wants_data(id);
             if heard {
@@ -509,10 +562,7 @@ impl<A: Handler> Endpoint<A> {
             self.watched.push_back((id, now + interval));
         }
         self.watching = false;
-        if let (Some((_, due)), Some(driver)) = (self.watched.front(), driver) {
-            self.watching = true;
-            hub.set_timer(Owner::Driver(driver), *due - now, DEADLINE);
-        }
+        self.look_later(hub);
     }
 }
 
@@ -578,6 +628,15 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
             None => self.look_after(hub),
             Some(id) if key == DEADLINE => {
                 self.unanswered(app, hub, id, &"it does not answer in time");
+                if matches!(
+                    self.members.get(id),
+                    Some(Member {
+                        stage: Stage::Deciding(_),
+                        ..
+                    })
+                ) {
+                    self.decide(app, hub, id, Upgrade::Refuse(Response::plain(503)));
+                }
                 let closing = |member: &Member<_>| member.link.close_sent;
                 if self.members.get(id).is_some_and(closing) {
                     hub.abort(id);
@@ -607,6 +666,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
     }
 
     fn on_stop(&mut self, app: &mut A, hub: &mut Hub, driver: DriverId) {
+        self.stopping = true;
         for id in hub.ids(driver) {
             match self.members.get(id).map(|member| &member.stage) {
                 Some(Stage::Open(_)) => {
@@ -652,11 +712,10 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                 Some(ended) => (ended.0, &*ended.1),
                 None => (Code::ABNORMAL, ""),
             };
-            let by_peer = ended.is_some() && reason != CloseReason::Protocol;
             let closed = Closed {
                 code,
                 reason: words,
-                clean: by_peer && member.link.close_sent,
+                clean: member.link.close_received && member.link.close_sent,
                 by: reason,
             };
             let mut cx = Cx {
@@ -689,14 +748,17 @@ impl<C> Member<C> {
             link: Link {
                 role,
                 close_sent: false,
+                close_received: false,
                 within: false,
                 #[cfg(feature = "deflate")]
                 deflate: None,
                 ended: None,
             },
             stage,
-            heard: true,
+            heard: false,
             pinged: false,
+            collected: None,
+            stalled: 0,
             pong: None,
         }
     }

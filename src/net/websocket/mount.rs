@@ -68,7 +68,7 @@ impl Mount {
         let origin = std::str::from_utf8(value).unwrap_or_default();
         match &self.origins {
             Origins::Any => true,
-            Origins::List(list) => list.iter().any(|own| own == origin),
+            Origins::List(list) => list.iter().any(|own| own.eq_ignore_ascii_case(origin)),
             Origins::Function(function) => function(origin),
             Origins::Same => is_same(origin, request.host()),
         }

@@ -28,6 +28,8 @@ pub enum Error {
     BadOpCode,
     /// A message larger than is accepted.
     TooLarge,
+    /// A message that was begun and does not come to its end.
+    TooSlow,
     /// More fragments without a byte than anybody needs.
     TooManyEmpty,
 }
@@ -38,7 +40,7 @@ impl Error {
         match self {
             Self::BadText | Self::BadData => Code::INVALID_DATA,
             Self::TooLarge => Code::TOO_LARGE,
-            Self::TooManyEmpty => Code::POLICY,
+            Self::TooManyEmpty | Self::TooSlow => Code::POLICY,
             Self::BadClose
             | Self::BadControl
             | Self::BadLength
@@ -63,6 +65,7 @@ impl fmt::Display for Error {
             Self::BadMask => "a frame masked or not masked against the rule",
             Self::BadOpCode => "a frame of an unknown kind",
             Self::TooLarge => "a message that is too large",
+            Self::TooSlow => "a message that does not come to its end",
             Self::TooManyEmpty => "too many empty fragments",
         })
     }

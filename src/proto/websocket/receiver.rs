@@ -124,6 +124,12 @@ impl Receiver {
         self.message.as_ref().is_some_and(|message| !message.lent)
     }
 
+    /// Bytes of the message that is being collected.
+    pub fn collected(&self) -> usize {
+        let message = self.message.as_ref().filter(|message| !message.lent);
+        message.map_or(0, |message| message.data.len())
+    }
+
     /// Takes some of `data`; returns how many bytes that was, and what was found in them. Without an
     /// event more has to come: the next call brings the bytes that were not taken, with more behind
     /// them.

@@ -1,0 +1,290 @@
+//! Who may connect is the application's decision: at once, or when it knows.
+
+use std::net::Shutdown;
+
+use switchboard::http::Response;
+use switchboard::websocket::{self, Accept, Upgrade};
+use switchboard::{CloseReason, Owner};
+
+use crate::far::{End, Far, Frame, field, request};
+use crate::served::{SECOND, Served};
+use crate::support::reset;
+
+/// A client whose handshake waits for a decision.
+fn waiting(served: &mut Served) -> Far {
+    served.app.on_upgrade = Some(Box::new(|_, _, _| Upgrade::Later));
+    let mut far = served.stranger();
+    served.post(&mut far, &request("/ws?who=me", ""));
+    assert_eq!(served.app.asked.last(), Some(&far.id));
+    served.assert_silent(&mut far);
+    far
+}
+
+/// The handshake has been answered.
+fn assert_accepted(served: &mut Served, far: &mut Far) {
+    let (head, behind) = served.read_head(far);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(behind, b"");
+    served.assert_serves(far);
+}
+
+#[test]
+fn the_application_sees_what_was_asked() {
+    let mut served = Served::quiet();
+    served.app.on_upgrade = Some(Box::new(|_, _, request| {
+        assert_eq!(request.path(), "/ws");
+        assert_eq!(request.query_value("who").as_deref(), Some("me"));
+        assert_eq!(request.cookie("session"), Some("abc"));
+        assert_eq!(request.client().map(|ip| ip.is_loopback()), Some(true));
+        Accept::new().field("Set-Cookie", "seen=1").into()
+    }));
+    served.app.on_open = Some(Box::new(|cx, request| {
+        assert_eq!(request.cookie("session"), Some("abc"));
+        assert_eq!(request.client().map(|ip| ip.is_loopback()), Some(true));
+        cx.send("welcome").ignore();
+        true
+    }));
+    let mut far = served.stranger();
+    served.write(&mut far, &request("/ws?who=me", "Cookie: session=abc\r\n"));
+    let (head, behind) = served.read_head(&mut far);
+    assert_eq!(field(&head, "Set-Cookie"), Some("seen=1"));
+    far.hold(&behind);
+    assert_eq!(served.frame(&mut far), Frame::text("welcome"));
+}
+
+#[test]
+fn a_sub_protocol_is_one_that_was_offered() {
+    let mut served = Served::quiet();
+    for (offered, chosen, answered) in [
+        ("Sec-WebSocket-Protocol: a, b\r\n", "b", Some("b")),
+        (
+            "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n",
+            "b",
+            Some("b"),
+        ),
+        ("Sec-WebSocket-Protocol: a, b\r\n", "c", None),
+        ("Sec-WebSocket-Protocol: ab\r\n", "a", None),
+        ("Sec-WebSocket-Protocol: a, b\r\n", "a, b", None),
+        ("", "a", None),
+        ("", "", None),
+    ] {
+        served.app.on_upgrade = Some(Box::new(move |_, _, request| {
+            let names: Vec<_> = websocket::protocols(request).collect();
+            let expected: Vec<_> = ["a", "b", "ab"]
+                .into_iter()
+                .filter(|name| {
+                    offered.contains(&format!(" {name}\r"))
+                        || offered.contains(&format!(" {name},"))
+                })
+                .collect();
+            assert_eq!(names, expected, "{offered}");
+            Accept::new().protocol(chosen).into()
+        }));
+        let mut far = served.stranger();
+        served.write(&mut far, &request("/ws", offered));
+        let (head, _) = served.read_head(&mut far);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(
+            field(&head, "Sec-WebSocket-Protocol"),
+            answered,
+            "{offered}{chosen}"
+        );
+        served.assert_serves(&mut far);
+    }
+}
+
+#[test]
+fn a_refusal_is_an_answer_and_the_end() {
+    let mut served = Served::quiet();
+    served.app.on_upgrade = Some(Box::new(|_, _, _| {
+        let response = Response::text(401, "who are you?").field("WWW-Authenticate", "Basic");
+        Upgrade::Refuse(response)
+    }));
+    let mut far = served.stranger();
+    // What comes behind it is no frame, and no request.
+    let frames = far.bytes(&[Frame::text("let me in")]);
+    let behind = [request("/ws", ""), frames, request("/", "")].concat();
+    served.write(&mut far, &behind);
+    let (text, end) = served.read_text(&mut far);
+    assert_eq!(end, End::Fin);
+    assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+    assert_eq!(field(&text, "WWW-Authenticate"), Some("Basic"));
+    assert_eq!(field(&text, "Content-Length"), Some("12"));
+    assert_eq!(field(&text, "Connection"), Some("close"));
+    assert!(text.ends_with("\r\n\r\nwho are you?"), "{text}");
+    drop(far);
+    assert!(served.app.events.is_empty(), "{:?}", served.app.events);
+    served.assert_nothing_left();
+}
+
+#[test]
+fn on_open_may_still_refuse() {
+    let mut served = Served::quiet();
+    served.app.on_open = Some(Box::new(|_, _| false));
+    let mut far = served.stranger();
+    served.write(&mut far, &request("/ws", ""));
+    assert_eq!(served.read_text(&mut far).1, End::Reset);
+    assert!(served.app.events.is_empty(), "{:?}", served.app.events);
+    served.assert_nothing_left();
+}
+
+#[test]
+fn what_is_decided_later_is_done_then() {
+    let mut served = Served::quiet();
+    let mut far = waiting(&mut served);
+    let id = far.id;
+    served.advance(SECOND);
+    served.assert_silent(&mut far);
+    let accept = Accept::new().field("X-Late", "yes");
+    websocket::decide(served.hub(), id, accept);
+    // Only the first word counts.
+    websocket::decide(served.hub(), id, Upgrade::Refuse(Response::plain(403)));
+    let (head, _) = served.read_head(&mut far);
+    assert_eq!(field(&head, "X-Late"), Some("yes"));
+    served.assert_serves(&mut far);
+    websocket::decide(served.hub(), id, Accept::new());
+    served.assert_serves(&mut far);
+    assert_eq!(served.app.opened(), [id]);
+
+    let mut other = waiting(&mut served);
+    let refused = Upgrade::Refuse(Response::text(403, "no"));
+    websocket::decide(served.hub(), other.id, refused);
+    let (text, end) = served.read_text(&mut other);
+    assert!(
+        text.starts_with("HTTP/1.1 403 ") && end == End::Fin,
+        "{text}"
+    );
+    drop((far, other));
+    served.assert_nothing_left();
+}
+
+#[test]
+fn a_decision_may_be_put_off_again() {
+    let mut served = Served::quiet();
+    let mut far = waiting(&mut served);
+    websocket::decide(served.hub(), far.id, Upgrade::Later);
+    served.assert_silent(&mut far);
+    websocket::decide(served.hub(), far.id, Accept::new());
+    assert_accepted(&mut served, &mut far);
+}
+
+#[test]
+fn a_timer_may_decide() {
+    let mut served = Served::quiet();
+    served.reactor.on_timer(|app, hub, key| {
+        assert_eq!(key, 7);
+        websocket::decide(hub, app.asked[0], Accept::new());
+    });
+    let mut far = waiting(&mut served);
+    served.hub().set_timer(Owner::App, SECOND, 7);
+    served.advance(SECOND);
+    assert_accepted(&mut served, &mut far);
+}
+
+#[test]
+fn another_connection_may_decide() {
+    let mut served = Served::quiet();
+    let mut host = served.client();
+    let mut far = waiting(&mut served);
+    let guest = far.id;
+    served.app.on_message = Some(Box::new(move |cx, _| {
+        websocket::decide(cx.hub(), guest, Accept::new());
+    }));
+    served.send(&mut host, &[Frame::text("let them in")]);
+    assert_accepted(&mut served, &mut far);
+    served.assert_serves(&mut host);
+}
+
+#[test]
+fn another_thread_may_decide() {
+    let mut served = Served::quiet();
+    let mut far = waiting(&mut served);
+    let (remote, id) = (served.reactor.remote(), far.id);
+    let thread = std::thread::spawn(move || {
+        remote.post(move |_, hub| websocket::decide(hub, id, Accept::new()))
+    });
+    thread.join().unwrap().unwrap();
+    assert_accepted(&mut served, &mut far);
+}
+
+#[test]
+fn a_client_that_has_gone_is_not_waited_for() {
+    // A reset is noticed while the decision is pending; the decision then is about nobody.
+    let mut served = Served::quiet();
+    let far = waiting(&mut served);
+    let id = far.id;
+    reset(far.stream);
+    served.turns("the end", |served| !served.hub().is_open(id));
+    websocket::decide(served.hub(), id, Accept::new());
+    served.rest();
+    assert!(served.app.events.is_empty(), "{:?}", served.app.events);
+
+    // One that has only finished is noticed when reading begins.
+    let mut far = waiting(&mut served);
+    let id = far.id;
+    far.stream.shutdown(Shutdown::Write).unwrap();
+    served.rest();
+    websocket::decide(served.hub(), id, Accept::new());
+    let (head, _) = served.read_head(&mut far);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    served.until("the end", |app| app.ended(id).is_some());
+    let ended = served.app.ended(id).unwrap();
+    assert_eq!(
+        (ended.code, ended.clean, ended.by),
+        (1006, false, CloseReason::Peer)
+    );
+
+    let far = waiting(&mut served);
+    let id = far.id;
+    far.stream.shutdown(Shutdown::Write).unwrap();
+    served.rest();
+    let refused = Upgrade::Refuse(Response::plain(403));
+    websocket::decide(served.hub(), id, refused);
+    served.turns("the end", |served| !served.hub().is_open(id));
+    drop(far);
+    served.assert_nothing_left();
+}
+
+#[test]
+fn messages_right_behind_the_request_wait_for_the_decision() {
+    let mut served = Served::quiet();
+    served.app.on_upgrade = Some(Box::new(|_, _, _| Upgrade::Later));
+    let mut far = served.stranger();
+    let first = [Frame::text("first"), Frame::binary(vec![1; 40_000])];
+    let whole = [request("/ws", ""), far.bytes(&first)].concat();
+    served.post(&mut far, &whole);
+    let second = far.bytes(&[Frame::text("third")]);
+    served.post(&mut far, &second);
+    let id = far.id;
+    assert_eq!(served.app.asked, [id]);
+    assert!(served.app.events.is_empty());
+    served.assert_silent(&mut far);
+    websocket::decide(served.hub(), id, Accept::new());
+    served.until("the messages", |app| app.of(id).len() == 3);
+    let told = served.app.of(id);
+    assert_eq!((&*told[0], &*told[2]), ("text first", "text third"));
+    assert_accepted(&mut served, &mut far);
+}
+
+#[test]
+fn a_decision_is_made_about_each_by_itself() {
+    let mut served = Served::quiet();
+    let mut waiting: Vec<_> = (0..10).map(|_| waiting(&mut served)).collect();
+    let ids: Vec<_> = waiting.iter().map(|far| far.id).collect();
+    assert_eq!(served.app.asked, ids);
+    for (at, id) in ids.iter().enumerate().rev() {
+        let upgrade = match at % 2 {
+            0 => Upgrade::Refuse(Response::plain(403)),
+            _ => Accept::new().into(),
+        };
+        websocket::decide(served.hub(), *id, upgrade);
+    }
+    for (at, far) in waiting.iter_mut().enumerate() {
+        let (head, _) = served.read_head(far);
+        let status = if at % 2 == 0 { "403" } else { "101" };
+        assert_eq!(head.split(' ').nth(1), Some(status), "{at}");
+    }
+    assert_eq!(served.app.opened().len(), 5);
+    drop(waiting);
+    served.assert_nothing_left();
+}
