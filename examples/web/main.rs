@@ -13,6 +13,7 @@
 //! once and is answered when there is something: its request is parked, which costs a slot in the
 //! loop and no thread. A stream of *Server-Sent Events* asks once, and the answer does not end.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +48,9 @@ struct Args {
     /// Have requests below PATH answered by the server at HOST:PORT
     #[arg(long, value_name = "PATH=HOST:PORT", value_parser = forwarding)]
     proxy: Vec<(String, String)>,
+    /// Network of proxies whose X-Forwarded-For is believed, such as 127.0.0.1 or 10.0.0.0/8
+    #[arg(long, value_name = "NETWORK")]
+    trust_proxy: Vec<String>,
     /// Print a line for each request (common log format).
     #[arg(long)]
     access_log: bool,
@@ -245,7 +249,7 @@ fn forwarding(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn serve(args: Args) -> std::io::Result<()> {
+fn serve(args: Args) -> io::Result<()> {
     let mut reactor = Reactor::new(Config {
         time_callbacks: true,
         ..Config::default()
@@ -272,6 +276,8 @@ fn serve(args: Args) -> std::io::Result<()> {
     for (path, to) in &args.proxy {
         server = server.mount(path, http::Proxy::new(upstream, to));
     }
+    let trusted = args.trust_proxy.iter().map(String::as_str);
+    server = server.trust_proxy(trusted).map_err(io::Error::other)?;
     if args.access_log {
         server = server.access_log(|line| println!("{line}"));
     }

@@ -11,7 +11,7 @@ import threading
 import time
 
 from harness import (
-    Failed, Program, expect, expect_that, folder, has, main, receive, receive_all,
+    Failed, Program, expect, expect_that, folder, has, main, ours, receive, receive_all,
 )
 from web import BIG, TEXT, Stream, ask, connect, head, say, status, website
 
@@ -221,6 +221,27 @@ def check_aborts():
             web.until("the stream", lambda: web.open() == 1)
         took = web.until("it to be gone", lambda: web.open() == 0)
         expect_that(took < 1, "nginx: and one that has left a stream", took)
+
+
+def check_behind_our_proxy():
+    """The other way round: our reverse proxy asks a real nginx."""
+    with proxied() as (web, port, path):
+        command = ours("web", "--listen", "127.0.0.1:0", "--proxy", f"/files=127.0.0.1:{port}",
+                       "--trust-proxy", "127.0.0.1", "--access-log")
+        with Program(command) as front:
+            at = front.port("http")
+            expect("proxy: a file behind nginx", (200, BIG), ask(at, "/files/big.bin")[::2])
+            expect("proxy: a part of it", (206, BIG[10:20]),
+                   ask(at, "/files/big.bin", headers={"Range": "bytes=10-19"})[::2])
+            expect("proxy: compressed on its way", "gzip",
+                   ask(at, "/files/text.txt", headers={"Accept-Encoding": "gzip"})[1]
+                   ["Content-Encoding"])
+            expect("proxy: nothing there", 404, ask(at, "/files/nowhere")[0])
+            expect("proxy: our own routes beside it", (200, b"hello, you\n"),
+                   ask(at, "/hello/you")[::2])
+            ask(at, "/hello/you", headers={"X-Forwarded-For": "203.0.113.7"})
+            found = front.out.until(r"^203\.0\.113\.7 - - .* 200 ")
+            expect_that(found, "proxy: whom a proxy speaks for is in the log", found)
 
 
 def check_end():
