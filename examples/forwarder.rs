@@ -32,6 +32,7 @@ use switchboard::{
 #[derive(Parser)]
 struct Args {
     /// Server to forward to, HOST:PORT
+    #[arg(value_parser = host_and_port)]
     to: String,
     /// Address to serve on. Port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7020")]
@@ -48,6 +49,16 @@ struct Args {
     /// Close clients that are idle for this many seconds.
     #[arg(long, value_name = "S")]
     idle_timeout: Option<u64>,
+}
+
+/// Looks whether that can be the address of a server. Whether there is one, dialling tells.
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected HOST:PORT, such as 127.0.0.1:7000 or [::1]:7000".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
