@@ -3,7 +3,7 @@
 //! Receiving and sending are two halves that know nothing of each other. [`Receiver`] makes
 //! [`Event`]s of bytes, in place where it can, and refuses what is wrong at the first byte that
 //! shows it: a length that is too large before its payload, text that is no UTF-8 within a frame
-//! that is still arriving. [`write`] makes frames.
+//! that is still arriving. [`mod@write`] makes frames.
 //!
 //! ```
 //! use switchboard::proto::websocket::{Event, Limits, Receiver, Role, write};
