@@ -14,6 +14,8 @@ use crate::proto::websocket::deflate::{Deflater, Pool};
 use crate::proto::websocket::{Code, OpCode, Role, write};
 use crate::reactor::{Hub, Kind, Limits, Owner, Sent, TimerId};
 
+use super::options::Options;
+
 /// The key of an endpoint's own timers.
 pub(super) const DEADLINE: u32 = u32::MAX;
 
@@ -103,6 +105,36 @@ impl Keys {
     }
 }
 
+/// What all connections of an endpoint send with.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) keys: Keys,
+    #[cfg(feature = "deflate")]
+    pub(super) pool: Pool,
+    close_timeout: Duration,
+}
+
+impl Shared {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            keys: Keys::default(),
+            #[cfg(feature = "deflate")]
+            pool: Pool::new(options.deflate.unwrap_or_default().level),
+            close_timeout: options.close_timeout,
+        }
+    }
+
+    pub(super) fn cx<'a>(&'a mut self, hub: &'a mut Hub, id: ConnId, link: &'a mut Link) -> Cx<'a> {
+        Cx {
+            hub,
+            id,
+            link,
+            shared: self,
+            ticket: None,
+        }
+    }
+}
+
 /// What sending has to know of one connection.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -137,10 +169,7 @@ pub struct Cx<'a> {
     pub(super) hub: &'a mut Hub,
     pub(super) id: ConnId,
     pub(super) link: &'a mut Link,
-    pub(super) keys: &'a mut Keys,
-    #[cfg(feature = "deflate")]
-    pub(super) pool: &'a mut Pool,
-    pub(super) close_timeout: Duration,
+    pub(super) shared: &'a mut Shared,
     pub(super) ticket: Option<Box<dyn Any>>,
 }
 
@@ -200,7 +229,7 @@ impl Cx<'_> {
         }
         let mut payload = Vec::with_capacity(data.len() / 2);
         match &mut deflate.own {
-            None => self.pool.deflate(data, &mut payload),
+            None => self.shared.pool.deflate(data, &mut payload),
             Some(own) => {
                 if deflate.forgets {
                     own.reset();
@@ -276,7 +305,7 @@ impl Cx<'_> {
         self.link.close_sent = true;
         self.hub.mute(self.id);
         self.hub
-            .set_timer(Owner::Conn(self.id), self.close_timeout, DEADLINE);
+            .set_timer(Owner::Conn(self.id), self.shared.close_timeout, DEADLINE);
     }
 
     /// Resets this connection: the peer sees that it ended without a close, 1006.
@@ -316,7 +345,7 @@ impl Cx<'_> {
     fn key(&mut self) -> Option<[u8; 4]> {
         match self.link.role {
             Role::Server => None,
-            Role::Client => Some(self.keys.next()),
+            Role::Client => Some(self.shared.keys.next()),
         }
     }
 }

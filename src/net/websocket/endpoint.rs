@@ -13,7 +13,7 @@ use crate::id::{ConnId, ConnMap};
 use crate::net::http::{Request, Response};
 use crate::proto::http1::{self, Scan, Space, write};
 #[cfg(feature = "deflate")]
-use crate::proto::websocket::deflate::{Deflate, Pool};
+use crate::proto::websocket::deflate::Deflate;
 use crate::proto::websocket::{Code, Error, Event, OpCode, Receiver, Role, handshake};
 use crate::reactor::{
     self, CloseReason, Driver, DriverId, Framer, Hub, Origin, Owner, Timeout, TimerId,
@@ -21,7 +21,7 @@ use crate::reactor::{
 
 #[cfg(feature = "deflate")]
 use super::cx::Deflating;
-use super::cx::{AsMessages, Cx, DEADLINE, Keys, Link, Message, PleaseClose};
+use super::cx::{AsMessages, Cx, DEADLINE, Link, Message, PleaseClose, Shared};
 use super::dial::Dial;
 use super::mount::Handover;
 use super::options::Options;
@@ -44,9 +44,7 @@ const MAX_HEAD: usize = 16 * 1024;
 pub struct Endpoint<A: Handler> {
     options: Options,
     members: ConnMap<Member<A::Conn>>,
-    keys: Keys,
-    #[cfg(feature = "deflate")]
-    pool: Pool,
+    shared: Shared,
     /// Who is to be looked at next for signs of life, and when.
     watched: VecDeque<(ConnId, Instant)>,
     /// A timer for the first of them is set.
@@ -118,11 +116,9 @@ impl<A: Handler> Endpoint<A> {
     /// With limits of its own.
     pub fn with(options: Options) -> Self {
         Self {
-            #[cfg(feature = "deflate")]
-            pool: Pool::new(options.deflate.unwrap_or_default().level),
+            shared: Shared::new(&options),
             options,
             members: ConnMap::new(),
-            keys: Keys::default(),
             watched: VecDeque::new(),
             watching: false,
             driver: None,
@@ -147,16 +143,7 @@ impl<A: Handler> Endpoint<A> {
             return;
         };
         if let Stage::Open(conn) = &mut member.stage {
-            let mut cx = Cx {
-                hub,
-                id,
-                link: &mut member.link,
-                keys: &mut self.keys,
-                #[cfg(feature = "deflate")]
-                pool: &mut self.pool,
-                close_timeout: self.options.close_timeout,
-                ticket: None,
-            };
+            let mut cx = self.shared.cx(hub, id, &mut member.link);
             call(&mut cx, conn);
         }
     }
@@ -252,7 +239,7 @@ impl<A: Handler> Endpoint<A> {
         let shared = forgets && bits == 15;
         member.link.deflate = Some(Box::new(Deflating {
             from: options.from,
-            own: (!shared).then(|| self.pool.deflater(bits)),
+            own: (!shared).then(|| self.shared.pool.deflater(bits)),
             forgets,
         }));
         fields
@@ -270,16 +257,8 @@ impl<A: Handler> Endpoint<A> {
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
-        let mut cx = Cx {
-            hub,
-            id,
-            link: &mut member.link,
-            keys: &mut self.keys,
-            #[cfg(feature = "deflate")]
-            pool: &mut self.pool,
-            close_timeout: self.options.close_timeout,
-            ticket,
-        };
+        let mut cx = self.shared.cx(hub, id, &mut member.link);
+        cx.ticket = ticket;
         match app.on_open(&mut cx, request) {
             Some(conn) => {
                 member.stage = Stage::Open(conn);
@@ -291,7 +270,7 @@ impl<A: Handler> Endpoint<A> {
 
     /// The connection for a dial is there: asks for WebSocket on it.
     fn ask(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, dial: Dial) {
-        let key = handshake::key(self.keys.nonce());
+        let key = handshake::key(self.shared.keys.nonce());
         let names: Vec<&str> = dial.protocols.iter().map(String::as_str).collect();
         let mut request = Vec::new();
         if !handshake::request(
@@ -385,7 +364,6 @@ impl<A: Handler> Endpoint<A> {
     /// Takes what has arrived; returns how many bytes that was.
     fn receive(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, data: &mut [u8]) -> usize {
         let (mut used, length) = (0, data.len());
-        let close_timeout = self.options.close_timeout;
         while used < length {
             let Some(member) = self.members.get_mut(id) else {
                 return length;
@@ -397,7 +375,7 @@ impl<A: Handler> Endpoint<A> {
             #[cfg(feature = "deflate")]
             let found = member
                 .receiver
-                .next_inflating(&mut data[used..], &mut self.pool);
+                .next_inflating(&mut data[used..], &mut self.shared.pool);
             #[cfg(not(feature = "deflate"))]
             let found = member.receiver.next(&mut data[used..]);
             let (taken, event) = match found {
@@ -411,16 +389,7 @@ impl<A: Handler> Endpoint<A> {
             let Some(event) = event else {
                 break;
             };
-            let mut cx = Cx {
-                hub,
-                id,
-                link: &mut member.link,
-                keys: &mut self.keys,
-                #[cfg(feature = "deflate")]
-                pool: &mut self.pool,
-                close_timeout,
-                ticket: None,
-            };
+            let mut cx = self.shared.cx(hub, id, &mut member.link);
             match event {
                 Event::Close(close) => {
                     let code = if close.code == Code::NONE {
@@ -469,18 +438,8 @@ impl<A: Handler> Endpoint<A> {
     fn fail(&mut self, hub: &mut Hub, id: ConnId, error: Error) {
         log::info!("failing {id}, peer {:?}: {error}", hub.peer_addr(id));
         let code = error.code();
-        let close_timeout = self.options.close_timeout;
         if let Some(member) = self.members.get_mut(id) {
-            let mut cx = Cx {
-                hub,
-                id,
-                link: &mut member.link,
-                keys: &mut self.keys,
-                #[cfg(feature = "deflate")]
-                pool: &mut self.pool,
-                close_timeout,
-                ticket: None,
-            };
+            let mut cx = self.shared.cx(hub, id, &mut member.link);
             cx.close(code, "");
             member.link.ended = Some(Box::new((code, error.to_string())));
         }
@@ -547,16 +506,7 @@ impl<A: Handler> Endpoint<A> {
                 hub.abort(id);
                 continue;
             } else {
-                let mut cx = Cx {
-                    hub,
-                    id,
-                    link: &mut member.link,
-                    keys: &mut self.keys,
-                    #[cfg(feature = "deflate")]
-                    pool: &mut self.pool,
-                    close_timeout: Duration::ZERO,
-                    ticket: None,
-                };
+                let mut cx = self.shared.cx(hub, id, &mut member.link);
                 cx.ping(b"").ignore();
             }
             self.watched.push_back((id, now + interval));
@@ -718,16 +668,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                 clean: member.link.close_received && member.link.close_sent,
                 by: reason,
             };
-            let mut cx = Cx {
-                hub,
-                id,
-                link: &mut member.link,
-                keys: &mut self.keys,
-                #[cfg(feature = "deflate")]
-                pool: &mut self.pool,
-                close_timeout: self.options.close_timeout,
-                ticket: None,
-            };
+            let mut cx = self.shared.cx(hub, id, &mut member.link);
             app.on_close(&mut cx, conn, closed);
         }
     }
