@@ -95,7 +95,7 @@ pub use net::{Inherited, inherited};
 pub use net::{source, stdin, tcp, udp};
 pub use reactor::{
     Address, Adoptable, Bind, Bound, Census, Clock, CloseReason, Config, Connections, Dial, Driver,
-    DriverId, Exhaustion, Framer, Full, Histogram, Hub, Info, Interface, Kind, Limits, Listen,
-    Listening, Measures, Origin, Overflow, Owner, Peer, Protocol, Publish, Published, Reactor,
-    Ready, Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
+    DriverId, Exhaustion, Form, Framer, Full, Histogram, Hub, Info, Interface, Kind, Limits,
+    Listen, Listening, Measures, Origin, Overflow, Owner, Peer, Protocol, Publish, Published,
+    Reactor, Ready, Remote, RemoteError, Sent, Slowest, Timeout, TimerId, Totals, Turn,
 };

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use crate::id::ConnId;
 
@@ -136,7 +135,7 @@ pub trait Driver<A> {
 
     /// How a published payload is framed for the connections of this driver. Asked once, when it is
     /// added.
-    fn framer(&self) -> Option<Rc<dyn Framer>> {
+    fn framer(&self) -> Option<Box<dyn Framer>> {
         None
     }
 }
@@ -148,9 +147,15 @@ pub trait Driver<A> {
 /// driver itself is busy in a callback: what is published and what is sent thus reach a peer in the
 /// order of the calls.
 pub trait Framer {
-    /// Appends the frame of `data` to `out`.
-    fn frame(&self, data: &[u8], kind: Kind, out: &mut Vec<u8>);
+    /// Appends the frame of `data` to `out`, in this form.
+    fn frame(&mut self, data: &[u8], kind: Kind, form: Form, out: &mut Vec<u8>);
 }
+
+/// In which of its driver's forms a connection takes what is framed for it, where there are several:
+/// compressed, say. What a number means is the driver's own affair; 0 unless it has
+/// [said](Hub::set_form) otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form(pub u8);
 
 /// What a published payload is, for protocols that tell text from bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::id::{ConnId, ConnMap, Slots};
 
 use super::config::Config;
 use super::dialling::Failure;
-use super::driver::{DriverId, Framer, Origin};
+use super::driver::{DriverId, Form, Framer, Origin};
 use super::entry::Entry;
 use super::measures::Measures;
 use super::outbox::Outbox;
@@ -61,7 +60,7 @@ pub struct Hub {
     pub(super) errands: VecDeque<Errand>,
     /// Listeners that wait for a connection to close.
     pub(super) held_listeners: Vec<ConnId>,
-    pub(super) framers: Vec<Option<Rc<dyn Framer>>>,
+    pub(super) framers: Vec<Option<Box<dyn Framer>>>,
     pub(super) turn: Turn,
     pub(super) totals: Totals,
     pub(super) measures: Measures,
@@ -261,7 +260,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn add_driver(&mut self, framer: Option<Rc<dyn Framer>>) -> DriverId {
+    pub(super) fn add_driver(&mut self, framer: Option<Box<dyn Framer>>) -> DriverId {
         let number =
             u16::try_from(self.framers.len()).expect("a reactor has fewer than 65,536 drivers");
         self.framers.push(framer);
@@ -419,7 +418,7 @@ impl Hub {
         };
         self.counts[usize::from(socket.driver.0)] -= 1;
         self.counts[usize::from(driver.0)] += 1;
-        socket.driver = driver;
+        (socket.driver, socket.form) = (driver, Form::default());
         // The new one decides for itself whether it reads, and has not heard of the end.
         socket.flags.clear(Flags::PAUSED);
         socket.flags.clear(Flags::EOF_TOLD);

@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::hub::Hub;
 use super::life::Life;
 use super::report::Totals;
+use super::socket::Flags;
 
 /// The five things that name a connection, and how it fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,12 @@ impl Hub {
     /// True until the connection, listener or whatever it names is closed, whether by us or by the peer.
     pub fn is_open(&self, id: ConnId) -> bool {
         self.slots.get(id).is_some_and(Entry::is_open)
+    }
+
+    /// True while a send to the connection would not be refused: it is open, not finishing and not
+    /// [mute](Self::mute).
+    pub fn accepts_sends(&self, id: ConnId) -> bool {
+        matches!(self.slots.get(id), Some(Entry::Stream(socket)) if !socket.flags.has(Flags::SENDS_REFUSED))
     }
 
     /// True while the connection is open, not paused and not backlogged: what a driver asks after

@@ -69,7 +69,7 @@ pub use bind::{Bind, Bound, Full, Interface};
 pub use clock::Clock;
 pub use config::{Config, Limits, Overflow};
 pub use dial::{Dial, Peer};
-pub use driver::{CloseReason, Driver, DriverId, Framer, Kind, Origin, Timeout};
+pub use driver::{CloseReason, Driver, DriverId, Form, Framer, Kind, Origin, Timeout};
 pub use faults::{Call, Fault, Faults};
 pub use hub::{Hub, Owner, Sent};
 pub use listen::{Exhaustion, Listen, Listening};

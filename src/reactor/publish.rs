@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use crate::id::ConnId;
 
-use super::driver::{DriverId, Kind};
-use super::hub::Hub;
+use super::driver::{DriverId, Form, Kind};
+use super::entry::Entry;
+use super::hub::{Hub, Sent};
 
 /// A message for all subscribers of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ impl Hub {
     }
 
     /// Sends a message to all subscribers of a topic, as they are now. It is framed once per
-    /// driver, and members share the bytes. It reaches each of them after what was sent to it
+    /// driver and [`Form`], and members share the bytes. It reaches each of them after what was sent to it
     /// before, and before what is sent later.
     pub fn publish(&mut self, publish: Publish<'_>) -> Published {
         let Publish {
@@ -63,18 +64,19 @@ impl Hub {
             except,
         } = publish;
         let mut published = Published::default();
-        let mut framed: Vec<(DriverId, Bytes)> = Vec::new();
+        let mut framed: Vec<((DriverId, Form), Bytes)> = Vec::new();
         let members = self.topics.members(topic).to_vec();
         for id in members.into_iter().filter(|id| Some(*id) != except) {
             let Some(driver) = self.open_driver(id) else {
                 published.missed += 1;
                 continue;
             };
-            let bytes = match framed.iter().find(|(framed_for, _)| *framed_for == driver) {
+            let taker = (driver, self.form(id));
+            let bytes = match framed.iter().find(|(framed_for, _)| *framed_for == taker) {
                 Some((_, bytes)) => bytes.clone(),
                 None => {
-                    let bytes = self.frame(driver, data, kind);
-                    framed.push((driver, bytes.clone()));
+                    let bytes = Bytes::from(self.frame(taker, data, kind));
+                    framed.push((taker, bytes.clone()));
                     bytes
                 }
             };
@@ -86,12 +88,43 @@ impl Hub {
         published
     }
 
-    fn frame(&self, driver: DriverId, data: &[u8], kind: Kind) -> Bytes {
+    /// Sends a message to one connection, framed as if it were published to it: for what has members
+    /// of several protocols.
+    pub fn send_framed(&mut self, id: ConnId, data: &[u8], kind: Kind) -> Sent {
+        match self.framed(id, data, kind, self.form(id)) {
+            Some(frame) => self.send_shared(id, frame.into()),
+            None => Sent::Closed,
+        }
+    }
+
+    /// A message as the driver of a connection frames it in this form. `None` if the connection is
+    /// closed.
+    pub fn framed(&mut self, id: ConnId, data: &[u8], kind: Kind, form: Form) -> Option<Vec<u8>> {
+        let driver = self.open_driver(id)?;
+        Some(self.frame((driver, form), data, kind))
+    }
+
+    /// Says in which of its driver's forms a connection takes what is framed for it.
+    pub fn set_form(&mut self, id: ConnId, form: Form) {
+        if let Some(socket) = self.socket(id) {
+            socket.form = form;
+        }
+    }
+
+    /// The form that was set.
+    pub fn form(&self, id: ConnId) -> Form {
+        match self.slots.get(id) {
+            Some(Entry::Stream(socket)) => socket.form,
+            _ => Form::default(),
+        }
+    }
+
+    fn frame(&mut self, (driver, form): (DriverId, Form), data: &[u8], kind: Kind) -> Vec<u8> {
         let mut out = Vec::with_capacity(data.len() + 16);
-        match &self.framers[usize::from(driver.0)] {
-            Some(framer) => framer.frame(data, kind, &mut out),
+        match &mut self.framers[usize::from(driver.0)] {
+            Some(framer) => framer.frame(data, kind, form, &mut out),
             None => out.extend_from_slice(data),
         }
-        out.into()
+        out
     }
 }

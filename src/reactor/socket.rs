@@ -20,7 +20,7 @@ use mio::event::Event;
 use crate::id::ConnId;
 
 use super::config::Limits;
-use super::driver::{CloseReason, DriverId, Timeout};
+use super::driver::{CloseReason, DriverId, Form, Timeout};
 use super::life::Life;
 use super::look::Protocol;
 use super::outbox::{MAX_SLICES, Outbox};
@@ -33,6 +33,8 @@ pub(crate) struct Socket {
     pub(crate) stream: Stream,
     pub(crate) flags: Flags,
     pub(crate) driver: DriverId,
+    /// Which of its forms is published to it.
+    pub(crate) form: Form,
     /// Set with `Flags::CLOSING` or `Flags::DEAD`.
     pub(crate) reason: CloseReason,
     pub(crate) life: Life,
@@ -180,6 +182,7 @@ impl Socket {
             stream,
             flags,
             driver,
+            form: Form::default(),
             reason: CloseReason::Local,
             life: Life::new(limits, now),
             outbox: None,

@@ -162,6 +162,16 @@ impl Far {
         frames
     }
 
+    /// The next frame as it came, if one is there: whether it is compressed, and its bytes.
+    pub(crate) fn raw_frame(&mut self) -> Option<(bool, Vec<u8>)> {
+        let (length, header) = Header::decode(&self.held).expect("a frame")?;
+        let end = length + header.length as usize;
+        if self.held.len() < end {
+            return None;
+        }
+        Some((header.rsv1, self.held.drain(..end).collect()))
+    }
+
     /// Bytes that are no whole frame yet.
     pub(crate) fn rest(&self) -> usize {
         self.held.len()

@@ -15,6 +15,8 @@ mod support;
 mod app;
 mod broken;
 mod closing;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod corners;
 mod deciding;
 mod dialled;
@@ -23,6 +25,7 @@ mod farewells;
 mod handshake;
 mod limits;
 mod origins;
+mod outside;
 mod panics;
 mod pings;
 mod pressure;

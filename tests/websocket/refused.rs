@@ -81,7 +81,7 @@ fn an_answer_that_does_not_fit_the_request_is_refused() {
     let upgrade = "the answer does not upgrade to WebSocket";
     let accept = "Sec-WebSocket-Accept does not go with the key";
     let protocol = "a sub-protocol that was not offered";
-    let extension = "an extension that was not offered";
+    let extension = "an extension that was not offered, or not in this way";
     type Change = fn(&str) -> String;
     let wrong: [(Change, &str); 12] = [
         (|right| right.replace("Upgrade: websocket\r\n", ""), upgrade),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::id::ConnId;
 use crate::proto::http1::{Length, Version, write};
-use crate::reactor::{DriverId, Hub, Kind, Owner, Sent, TimerId};
+use crate::reactor::{DriverId, Form, Hub, Kind, Owner, Sent, TimerId};
 
 use super::date::Date;
 use super::events;
@@ -410,7 +410,7 @@ pub fn post(hub: &mut Hub, request: RequestId, message: Box<dyn Any>) {
 pub(super) struct AsEvents;
 
 impl crate::reactor::Framer for AsEvents {
-    fn frame(&self, data: &[u8], _: Kind, out: &mut Vec<u8>) {
+    fn frame(&mut self, data: &[u8], _: Kind, _: Form, out: &mut Vec<u8>) {
         events::encode_data(data, out);
     }
 }

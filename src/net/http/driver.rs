@@ -7,7 +7,6 @@
 use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -166,8 +165,8 @@ impl<A> Driver<A> for Server<A> {
         options.max_head.max(options.max_pipelined)
     }
 
-    fn framer(&self) -> Option<Rc<dyn Framer>> {
-        Some(Rc::new(AsEvents))
+    fn framer(&self) -> Option<Box<dyn Framer>> {
+        Some(Box::new(AsEvents))
     }
 }
 

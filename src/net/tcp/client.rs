@@ -223,7 +223,7 @@ impl<A: 'static, C: Codec, S: Service<A, C> + 'static> Driver<A> for Client<A, C
         self.framed.max_unconsumed()
     }
 
-    fn framer(&self) -> Option<Rc<dyn Framer>> {
+    fn framer(&self) -> Option<Box<dyn Framer>> {
         self.framed.framer()
     }
 }

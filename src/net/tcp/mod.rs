@@ -44,10 +44,9 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::rc::Rc;
 
 use crate::id::{ConnId, ConnMap};
-use crate::reactor::{CloseReason, Driver, Framer, Hub, Kind, Origin, Timeout};
+use crate::reactor::{CloseReason, Driver, Form, Framer, Hub, Kind, Origin, Timeout};
 
 pub use client::{Client, Retry};
 pub use cx::Cx;
@@ -383,8 +382,8 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
         self.codec.max_undecoded()
     }
 
-    fn framer(&self) -> Option<Rc<dyn Framer>> {
-        Some(Rc::new(ByCodec(self.codec.clone())))
+    fn framer(&self) -> Option<Box<dyn Framer>> {
+        Some(Box::new(ByCodec(self.codec.clone())))
     }
 }
 
@@ -400,7 +399,7 @@ impl<A, C: Codec, S: Service<A, C>> fmt::Debug for Framed<A, C, S> {
 struct ByCodec<C>(C);
 
 impl<C: Codec> Framer for ByCodec<C> {
-    fn frame(&self, data: &[u8], _: Kind, out: &mut Vec<u8>) {
+    fn frame(&mut self, data: &[u8], _: Kind, _: Form, out: &mut Vec<u8>) {
         self.0.publish(data, out);
     }
 }

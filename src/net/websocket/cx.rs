@@ -2,166 +2,20 @@
 
 use std::any::Any;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::id::ConnId;
-#[cfg(feature = "deflate")]
-use crate::proto::websocket::deflate::{Deflater, Pool};
 use crate::proto::websocket::{Code, OpCode, Role, write};
-use crate::reactor::{Hub, Kind, Limits, Owner, Sent, TimerId};
+use crate::reactor::{Hub, Limits, Owner, Sent, TimerId};
 
-use super::options::Options;
+#[cfg(feature = "deflate")]
+use super::framing::DEFLATED;
+use super::link::{Link, Shared};
+use super::message::{Message, Prepared};
 
 /// The key of an endpoint's own timers.
 pub(super) const DEADLINE: u32 = u32::MAX;
-
-/// A message, borrowed from where it was found or is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// Text.
-    Text(&'a str),
-    /// Bytes.
-    Binary(&'a [u8]),
-}
-
-impl<'a> Message<'a> {
-    /// Its bytes, whatever it is.
-    pub const fn as_bytes(&self) -> &'a [u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(data) => data,
-        }
-    }
-
-    const fn opcode(&self) -> OpCode {
-        match self {
-            Self::Text(_) => OpCode::Text,
-            Self::Binary(_) => OpCode::Binary,
-        }
-    }
-}
-
-impl<'a> From<&'a str> for Message<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for Message<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a [u8]> for Message<'a> {
-    fn from(data: &'a [u8]) -> Self {
-        Self::Binary(data)
-    }
-}
-
-/// A message that is framed once, for any number of receivers.
-#[derive(Clone, Debug)]
-pub struct Prepared(pub(super) Bytes);
-
-impl Prepared {
-    /// Frames a message as servers send it.
-    pub fn new<'a>(message: impl Into<Message<'a>>) -> Self {
-        let (message, mut out) = (message.into(), Vec::new());
-        write::frame(&mut out, message.opcode(), true, message.as_bytes(), None);
-        Self(out.into())
-    }
-}
-
-/// Makes keys that nobody can foresee: a keyed hash, of which the system has chosen the key, of a
-/// number that is never the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Keys {
-    state: RandomState,
-    count: u64,
-}
-
-impl Keys {
-    pub(super) fn next(&mut self) -> [u8; 4] {
-        let [a, b, c, d, ..] = self.word();
-        [a, b, c, d]
-    }
-
-    fn word(&mut self) -> [u8; 8] {
-        self.count += 1;
-        self.state.hash_one(self.count).to_ne_bytes()
-    }
-
-    /// For a handshake.
-    pub(super) fn nonce(&mut self) -> [u8; 16] {
-        let (one, two) = (self.word(), self.word());
-        let mut nonce = [0; 16];
-        nonce[..8].copy_from_slice(&one);
-        nonce[8..].copy_from_slice(&two);
-        nonce
-    }
-}
-
-/// What all connections of an endpoint send with.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) keys: Keys,
-    #[cfg(feature = "deflate")]
-    pub(super) pool: Pool,
-    close_timeout: Duration,
-}
-
-impl Shared {
-    pub(super) fn new(options: &Options) -> Self {
-        Self {
-            keys: Keys::default(),
-            #[cfg(feature = "deflate")]
-            pool: Pool::new(options.deflate.unwrap_or_default().level),
-            close_timeout: options.close_timeout,
-        }
-    }
-
-    pub(super) fn cx<'a>(&'a mut self, hub: &'a mut Hub, id: ConnId, link: &'a mut Link) -> Cx<'a> {
-        Cx {
-            hub,
-            id,
-            link,
-            shared: self,
-            ticket: None,
-        }
-    }
-}
-
-/// What sending has to know of one connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) role: Role,
-    /// We have sent a close.
-    pub(super) close_sent: bool,
-    /// The peer has.
-    pub(super) close_received: bool,
-    /// A message is being sent in fragments.
-    pub(super) within: bool,
-    #[cfg(feature = "deflate")]
-    pub(super) deflate: Option<Box<Deflating>>,
-    /// How the connection ends, if that is known already.
-    pub(super) ended: Option<Box<(Code, String)>>,
-}
-
-/// Messages may be compressed.
-#[cfg(feature = "deflate")]
-#[derive(Debug)]
-pub(super) struct Deflating {
-    /// Bytes of a message from which on it is.
-    pub(super) from: usize,
-    /// A compressor of its own, if the shared one would not do.
-    pub(super) own: Option<Deflater>,
-    /// That is to forget each message.
-    pub(super) forgets: bool,
-}
 
 /// What a callback acts through: this connection by its own methods, everything else by the [`Hub`]
 /// that it derefs to.
@@ -170,6 +24,7 @@ pub struct Cx<'a> {
     pub(super) id: ConnId,
     pub(super) link: &'a mut Link,
     pub(super) shared: &'a mut Shared,
+    pub(super) protocol: Option<&'a str>,
     pub(super) ticket: Option<Box<dyn Any>>,
 }
 
@@ -177,6 +32,11 @@ impl Cx<'_> {
     /// This connection.
     pub fn id(&self) -> ConnId {
         self.id
+    }
+
+    /// In `on_open`: the sub-protocol that both sides have agreed on.
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol
     }
 
     /// In `on_open` of a connection that we dialled: what the [`Dial`](super::Dial) was given to
@@ -223,31 +83,30 @@ impl Cx<'_> {
     #[cfg(feature = "deflate")]
     fn send_compressed(&mut self, message: Message<'_>) -> Option<Sent> {
         let data = message.as_bytes();
-        let deflate = self.link.deflate.as_mut()?;
-        if data.len() < deflate.from {
+        if data.len() < self.shared.compress_from {
             return None;
         }
+        let Some(own) = &mut self.link.own else {
+            let is_deflated = self.hub.form(self.id).0 & DEFLATED.0 != 0;
+            return is_deflated.then(|| self.hub.send_framed(self.id, data, message.kind()));
+        };
         let mut payload = Vec::with_capacity(data.len() / 2);
-        match &mut deflate.own {
-            None => self.shared.pool.deflate(data, &mut payload),
-            Some(own) => {
-                if deflate.forgets {
-                    own.reset();
-                }
-                own.deflate(data, &mut payload);
-            }
+        if own.forgets {
+            own.deflater.reset();
         }
+        own.deflater.deflate(data, &mut payload);
         let (key, opcode) = (self.key(), message.opcode());
         Some(self.hub.send_with(self.id, |out| {
             write::compressed(out, opcode, true, &payload, key);
         }))
     }
 
-    /// Sends a message that was framed before.
+    /// Sends a message that was framed before. To a server it is framed again, with a mask of its
+    /// own.
     pub fn send_prepared(&mut self, message: &Prepared) -> Sent {
-        match self.link.role {
-            Role::Server if !self.link.within => self.hub.send_shared(self.id, message.0.clone()),
-            _ => Sent::Dropped,
+        match self.link.within {
+            true => Sent::Dropped,
+            false => message.send(self.hub, self.id),
         }
     }
 
@@ -347,43 +206,6 @@ impl Cx<'_> {
             Role::Server => None,
             Role::Client => Some(self.shared.keys.next()),
         }
-    }
-}
-
-/// Sends a message to a connection that we serve, from anywhere. (One that we have dialled is sent
-/// to through its own callbacks.)
-pub fn send<'m>(hub: &mut Hub, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
-    let message = message.into();
-    hub.send_with(id, |out| {
-        write::frame(out, message.opcode(), true, message.as_bytes(), None);
-    })
-}
-
-/// Sends a message that was framed before to a connection that we serve, from anywhere.
-pub fn send_prepared(hub: &mut Hub, id: ConnId, message: &Prepared) -> Sent {
-    hub.send_shared(id, message.0.clone())
-}
-
-/// Closes a connection, from anywhere: [`Cx::close`], in the next turn.
-pub fn close(hub: &mut Hub, id: ConnId, code: Code, reason: &str) {
-    hub.post(id, Box::new(PleaseClose(code, reason.to_owned())));
-}
-
-/// What [`close`] posts.
-pub(super) struct PleaseClose(pub(super) Code, pub(super) String);
-
-/// Frames what is published to the connections of an endpoint.
-#[derive(Debug)]
-pub(super) struct AsMessages;
-
-impl crate::reactor::Framer for AsMessages {
-    fn frame(&self, data: &[u8], kind: Kind, out: &mut Vec<u8>) {
-        // What is published as text without being that would cost each receiver its connection.
-        let opcode = match kind {
-            Kind::Text if simdutf8::basic::from_utf8(data).is_ok() => OpCode::Text,
-            _ => OpCode::Binary,
-        };
-        write::frame(out, opcode, true, data, None);
     }
 }
 

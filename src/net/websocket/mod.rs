@@ -46,8 +46,15 @@
 mod cx;
 mod dial;
 mod endpoint;
+mod framing;
+mod link;
+mod member;
+mod message;
 mod mount;
+mod opening;
 mod options;
+mod outside;
+mod watching;
 
 use std::any::Any;
 use std::io;
@@ -57,13 +64,15 @@ use crate::net::http::{Request, Response};
 use crate::proto::http1::write;
 use crate::reactor::{CloseReason, Hub};
 
-pub use cx::{Cx, Message, Prepared, close, send, send_prepared};
+pub use cx::Cx;
 pub use dial::Dial;
-pub use endpoint::{Endpoint, decide};
+pub use endpoint::Endpoint;
+pub use message::{Message, Prepared};
 pub use mount::Mount;
 #[cfg(feature = "deflate")]
 pub use options::Compression;
 pub use options::Options;
+pub use outside::{close, count, decide, for_each, send, send_prepared, send_uncompressed};
 
 pub use crate::proto::websocket::Code;
 

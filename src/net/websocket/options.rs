@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::proto::websocket::Limits;
+#[cfg(feature = "deflate")]
+use crate::proto::websocket::deflate::Deflate;
 
 /// The limits of WebSocket connections, each with its unit, its default and where that comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +17,8 @@ pub struct Options {
     /// How long the peer may take to answer our close, and a server to answer a client's handshake.
     /// Default 10 s, as the `websockets` of Python.
     pub close_timeout: Duration,
-    /// Whether messages may be compressed, where the client offers that, and how. Default: not, as
-    /// with `ws` and uWebSockets: it costs time and memory.
+    /// Whether messages may be compressed, and how: what a server agrees to, and a client offers.
+    /// Default: not, as the servers of `ws` and uWebSockets: it costs time and memory.
     #[cfg(feature = "deflate")]
     pub deflate: Option<Compression>,
 }
@@ -47,6 +49,17 @@ impl Default for Compression {
 }
 
 impl Options {
+    /// What we ask for ourselves where messages may be compressed.
+    #[cfg(feature = "deflate")]
+    pub(super) fn wish(&self) -> Option<Deflate> {
+        let forgets = !self.deflate?.context_takeover;
+        Some(Deflate {
+            server_no_context_takeover: forgets,
+            client_no_context_takeover: forgets,
+            ..Deflate::default()
+        })
+    }
+
     pub(super) fn limits(&self) -> Limits {
         Limits {
             max_message: self.max_message,

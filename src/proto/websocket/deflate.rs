@@ -8,6 +8,7 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::Error;
+use super::handshake::Unanswered;
 
 /// What every compressed message ends with, and is therefore not sent: RFC 7692, section 7.2.1.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
@@ -18,79 +19,177 @@ const SPARE: usize = 16;
 /// Bytes by which inflated data grows at a time at least.
 const STEP: usize = 4 * 1024;
 
-/// How messages are compressed, as both sides have agreed.
+/// How messages are compressed: what a side wishes, offers, or has agreed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deflate {
     /// What the server sends does not refer to earlier messages.
     pub server_no_context_takeover: bool,
     /// What the client sends does not.
     pub client_no_context_takeover: bool,
-    /// The server refers back at most two to the power of this many bytes, 9 to 15; 15 if it is not
+    /// The server refers back at most two to the power of this many bytes, 8 to 15; 15 if it is not
     /// said.
     pub server_max_window_bits: Option<u8>,
+    /// The client does.
+    pub client_max_window_bits: Option<u8>,
 }
+
+/// What stands in the fields of both sides.
+const NAME: &str = "permessage-deflate";
 
 impl Deflate {
     /// What a server agrees to, of the values of `Sec-WebSocket-Extensions` in a request; `None` if
     /// there is nothing among them. `wish` is what it wants for itself: contexts that are not kept.
+    ///
+    /// Word for word as the RFC has it: an offer in which anything is unknown, doubled or out of
+    /// range is declined.
     pub fn negotiate<'a>(values: impl IntoIterator<Item = &'a [u8]>, wish: Self) -> Option<Self> {
-        let texts = values
-            .into_iter()
-            .map(|value| core::str::from_utf8(value).unwrap_or_default());
-        texts
-            .flat_map(|text| text.split(','))
-            .find_map(|offer| Self::offered(offer, wish))
-    }
-
-    /// The first offer that can be taken up, word for word as the RFC has it: whatever is unknown,
-    /// doubled or out of range declines it.
-    fn offered(offer: &str, wish: Self) -> Option<Self> {
-        let mut parts = offer.split(';').map(str::trim);
-        if !parts.next()?.eq_ignore_ascii_case("permessage-deflate") {
-            return None;
-        }
-        let (mut agreed, mut seen) = (wish, Vec::new());
-        agreed.server_max_window_bits = None;
-        for part in parts {
-            let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim_end(), Some(value.trim().trim_matches('"'))),
-                None => (part, None),
+        extensions(values).find_map(|offer| {
+            let offered = Parameters::read(offer)?;
+            let server_max_window_bits = match offered.server_max_window_bits {
+                None => None,
+                // No compressor of ours has a window as small as 8.
+                Some(bits) => Some(bits.filter(|bits| *bits > 8)?),
             };
-            let name = name.to_ascii_lowercase();
-            if seen.contains(&name) {
-                return None;
-            }
-            match (&*name, value) {
-                ("server_no_context_takeover", None) => agreed.server_no_context_takeover = true,
-                ("client_no_context_takeover", None) => agreed.client_no_context_takeover = true,
-                ("client_max_window_bits", None) => {}
-                ("client_max_window_bits", Some(value)) => drop(window_bits(value)?),
-                ("server_max_window_bits", Some(value)) => {
-                    // No compressor of ours has a window as small as 8.
-                    let bits = window_bits(value).filter(|bits| *bits > 8)?;
-                    agreed.server_max_window_bits = Some(bits);
-                }
-                _ => return None,
-            }
-            seen.push(name);
-        }
-        Some(agreed)
+            Some(Self {
+                server_no_context_takeover: wish.server_no_context_takeover
+                    || offered.server_no_context_takeover,
+                client_no_context_takeover: wish.client_no_context_takeover
+                    || offered.client_no_context_takeover,
+                server_max_window_bits,
+                client_max_window_bits: None,
+            })
+        })
     }
 
-    /// Appends the field of the answer that agrees to it.
+    /// Appends the field of a request that offers it, and to keep to any window that the server
+    /// names.
+    pub fn offer(&self, out: &mut Vec<u8>) {
+        let contexts = Self {
+            server_max_window_bits: None,
+            client_max_window_bits: None,
+            ..*self
+        };
+        contexts.write(out);
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(b"; client_max_window_bits\r\n");
+    }
+
+    /// What a server has agreed to of this [offer](Self::offer), by the values of its answer; `None`
+    /// if nothing is to be compressed.
+    ///
+    /// # Errors
+    ///
+    /// When it agrees to something else, to something twice, or not to what was asked for.
+    pub fn agreed<'a>(
+        &self,
+        values: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Option<Self>, Unanswered> {
+        let mut extensions = extensions(values);
+        let Some(first) = extensions.next() else {
+            return Ok(None);
+        };
+        let bits = |stated: Option<Option<u8>>| match stated {
+            None => Ok(None),
+            Some(None) => Err(Unanswered::BadExtension),
+            Some(bits) => Ok(bits),
+        };
+        match (Parameters::read(first), extensions.next()) {
+            (Some(answer), None)
+                if answer.server_no_context_takeover || !self.server_no_context_takeover =>
+            {
+                Ok(Some(Self {
+                    server_no_context_takeover: answer.server_no_context_takeover,
+                    client_no_context_takeover: answer.client_no_context_takeover
+                        || self.client_no_context_takeover,
+                    server_max_window_bits: bits(answer.server_max_window_bits)?,
+                    client_max_window_bits: bits(answer.client_max_window_bits)?,
+                }))
+            }
+            _ => Err(Unanswered::BadExtension),
+        }
+    }
+
+    /// Appends the field of an answer that agrees to it.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"Sec-WebSocket-Extensions: permessage-deflate");
+        out.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+        out.extend_from_slice(NAME.as_bytes());
         if self.server_no_context_takeover {
             out.extend_from_slice(b"; server_no_context_takeover");
         }
         if self.client_no_context_takeover {
             out.extend_from_slice(b"; client_no_context_takeover");
         }
-        if let Some(bits) = self.server_max_window_bits {
-            out.extend_from_slice(b"; server_max_window_bits=");
-            crate::proto::http1::write::decimal(out, u64::from(bits));
+        for (name, bits) in [
+            ("server", self.server_max_window_bits),
+            ("client", self.client_max_window_bits),
+        ] {
+            if let Some(bits) = bits {
+                out.extend_from_slice(b"; ");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"_max_window_bits=");
+                crate::proto::http1::write::decimal(out, u64::from(bits));
+            }
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The extensions in the values of a field, each with its parameters.
+fn extensions<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a str> {
+    let texts = values
+        .into_iter()
+        .map(|value| core::str::from_utf8(value).unwrap_or_default());
+    texts.flat_map(|text| text.split(','))
+}
+
+/// What one side says of how messages are to be compressed: RFC 7692, section 7.1.
+#[derive(Default)]
+struct Parameters {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    /// Whether it was said, and with which number if with any.
+    server_max_window_bits: Option<Option<u8>>,
+    client_max_window_bits: Option<Option<u8>>,
+}
+
+impl Parameters {
+    /// `None` for another extension, and if anything is unknown, doubled or out of range.
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(NAME) {
+            return None;
+        }
+        let mut found = Self::default();
+        for part in parts {
+            let (name, value) = match part.split_once('=') {
+                Some((name, value)) => (name.trim_end(), Some(value.trim().trim_matches('"'))),
+                None => (part, None),
+            };
+            let is_new = match (&*name.to_ascii_lowercase(), value) {
+                ("server_no_context_takeover", None) => {
+                    !std::mem::replace(&mut found.server_no_context_takeover, true)
+                }
+                ("client_no_context_takeover", None) => {
+                    !std::mem::replace(&mut found.client_no_context_takeover, true)
+                }
+                ("server_max_window_bits", Some(value)) => {
+                    let bits = Some(window_bits(value)?);
+                    found.server_max_window_bits.replace(bits).is_none()
+                }
+                ("client_max_window_bits", value) => {
+                    let bits = match value {
+                        Some(value) => Some(window_bits(value)?),
+                        None => None,
+                    };
+                    found.client_max_window_bits.replace(bits).is_none()
+                }
+                _ => false,
+            };
+            if !is_new {
+                return None;
+            }
+        }
+        Some(found)
     }
 }
 
@@ -266,6 +365,7 @@ mod tests {
         server_no_context_takeover: false,
         client_no_context_takeover: false,
         server_max_window_bits: None,
+        client_max_window_bits: None,
     };
 
     fn negotiate(value: &str) -> Option<Deflate> {
@@ -339,6 +439,70 @@ mod tests {
             out,
             format!("Sec-WebSocket-Extensions: {both}\r\n").as_bytes()
         );
+    }
+
+    #[test]
+    fn a_client_offers_and_looks_at_the_answer() {
+        let offer = Deflate {
+            server_no_context_takeover: true,
+            ..NOTHING
+        };
+        let mut out = Vec::new();
+        offer.offer(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_max_window_bits\r\n"
+        );
+        let window = |server, client| Deflate {
+            server_max_window_bits: server,
+            client_max_window_bits: client,
+            ..offer
+        };
+        for (values, agreed) in [
+            (&[][..], Ok(None)),
+            (
+                &["permessage-deflate; server_no_context_takeover"],
+                Ok(Some(offer)),
+            ),
+            (
+                &["permessage-deflate; server_no_context_takeover; server_max_window_bits=8"],
+                Ok(Some(window(Some(8), None))),
+            ),
+            (
+                &["PERMESSAGE-DEFLATE;server_no_context_takeover;client_max_window_bits = \"9\""],
+                Ok(Some(window(None, Some(9)))),
+            ),
+            (
+                &["permessage-deflate; server_no_context_takeover; client_no_context_takeover"],
+                Ok(Some(Deflate {
+                    client_no_context_takeover: true,
+                    ..offer
+                })),
+            ),
+            // What was asked for is not there.
+            (&["permessage-deflate"], Err(Unanswered::BadExtension)),
+            (
+                &["permessage-deflate; server_no_context_takeover; client_max_window_bits"],
+                Err(Unanswered::BadExtension),
+            ),
+            (
+                &["permessage-deflate; server_no_context_takeover; client_max_window_bits=16"],
+                Err(Unanswered::BadExtension),
+            ),
+            (
+                &["permessage-deflate; server_no_context_takeover; unheard_of"],
+                Err(Unanswered::BadExtension),
+            ),
+            (&["x"], Err(Unanswered::BadExtension)),
+            (&[""], Err(Unanswered::BadExtension)),
+            (
+                &["permessage-deflate; server_no_context_takeover", "x"],
+                Err(Unanswered::BadExtension),
+            ),
+        ] {
+            let found = offer.agreed(values.iter().map(|value| value.as_bytes()));
+            assert_eq!(found, agreed, "{values:?}");
+        }
     }
 
     fn inflated(inflater: &mut Inflater, data: &[u8], max: usize) -> Result<Vec<u8>, Error> {

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use switchboard::{
-    CloseReason, ConnId, Driver, Framer, Hub, Kind, Limits, Origin, Overflow, Publish, Published,
+    CloseReason, ConnId, Driver, Form, Framer, Hub, Kind, Limits, Origin, Overflow, Publish,
+    Published,
 };
 
 use crate::support::{Rig, World};
@@ -119,12 +120,13 @@ struct Bracketing(Rc<Cell<usize>>);
 struct Brackets(Rc<Cell<usize>>);
 
 impl Framer for Brackets {
-    fn frame(&self, data: &[u8], kind: Kind, out: &mut Vec<u8>) {
+    fn frame(&mut self, data: &[u8], kind: Kind, form: Form, out: &mut Vec<u8>) {
         assert_eq!(kind, Kind::Text);
         self.0.set(self.0.get() + 1);
-        out.push(b'[');
+        let [opening, closing] = [*b"[]", *b"()"][usize::from(form.0)];
+        out.push(opening);
         out.extend_from_slice(data);
-        out.push(b']');
+        out.push(closing);
     }
 }
 
@@ -140,8 +142,8 @@ impl Driver<World> for Bracketing {
 
     fn on_close(&mut self, _: &mut World, _: &mut Hub, _: ConnId, _: CloseReason) {}
 
-    fn framer(&self) -> Option<Rc<dyn Framer>> {
-        Some(Rc::new(Brackets(Rc::clone(&self.0))))
+    fn framer(&self) -> Option<Box<dyn Framer>> {
+        Some(Box::new(Brackets(Rc::clone(&self.0))))
     }
 }
 
@@ -160,4 +162,33 @@ fn a_payload_is_framed_once_for_each_driver() {
         assert_eq!(rig.read_exactly(client, 7), b"[hello]");
     }
     assert_eq!(rig.read_exactly(&mut plain, 5), b"hello");
+}
+
+#[test]
+fn a_payload_is_framed_once_for_each_form() {
+    let mut rig = Rig::new();
+    let framed = Rc::new(Cell::new(0));
+    let driver = rig.reactor.add_driver(Bracketing(Rc::clone(&framed)));
+    rig.listening = rig.reactor.listen("127.0.0.1:0", driver).unwrap();
+    let mut clients: Vec<_> = (0..4).map(|_| rig.connect()).collect();
+    for (_, id) in &clients[2..] {
+        rig.reactor.hub().set_form(*id, Form(1));
+        assert_eq!(rig.reactor.hub().form(*id), Form(1));
+    }
+    assert_eq!(publish(&mut rig, "news", b"hello", None), taken(4));
+    assert_eq!(framed.get(), 2);
+    // To one of them, as if it were published.
+    let last = clients[3].1;
+    let sent = rig.reactor.hub().send_framed(last, b"you", Kind::Text);
+    assert_eq!(sent, switchboard::Sent::Accepted);
+    for (at, (client, _)) in clients.iter_mut().enumerate() {
+        let expected = if at < 2 { b"[hello]" } else { b"(hello)" };
+        assert_eq!(rig.read_exactly(client, 7), expected);
+    }
+    assert_eq!(rig.read_exactly(&mut clients[3].0, 5), b"(you)");
+    // Another driver has forms of its own.
+    let plain = rig.driver;
+    rig.reactor.hub().hand_over(last, plain);
+    rig.settle();
+    assert_eq!(rig.reactor.hub().form(last), Form(0));
 }
