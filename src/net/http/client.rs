@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::proto::http1::Headers;
+use crate::proto::http1::{Headers, Request};
+
+use super::exchange::Conn;
 
 /// A range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ fn bits(address: IpAddr) -> u128 {
 
 /// Who has sent a request that came from `peer`: if that is a proxy that is trusted, the last
 /// address it was forwarded for that is not.
-pub(super) fn client(peer: IpAddr, headers: Headers<'_>, trusted: &[Network]) -> IpAddr {
+fn client(peer: IpAddr, headers: Headers<'_>, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     if trusted.is_empty() || !is_trusted(peer) {
         return peer;
@@ -92,6 +94,14 @@ pub(super) fn client(peer: IpAddr, headers: Headers<'_>, trusted: &[Network]) ->
         }
     }
     client
+}
+
+/// Whose request it is.
+pub(super) fn client_of(conn: &Conn, head: &Request<'_>, trusted: &[Network]) -> Option<IpAddr> {
+    match (conn.peer, trusted) {
+        (peer, []) => peer,
+        (peer, trusted) => Some(client(peer?, head.headers, trusted)),
+    }
 }
 
 #[cfg(test)]

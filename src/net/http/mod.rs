@@ -58,11 +58,13 @@ mod events;
 mod exchange;
 #[cfg(feature = "files")]
 mod files;
-
+mod intake;
 mod metrics;
 mod mount;
 mod options;
+mod patience;
 mod proxy;
+mod refusal;
 mod request;
 mod response;
 mod router;

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::proto::http1;
+
+use super::response::Response;
+
 /// Parts of a path that a route may name.
 const MAX_PARAMS: usize = 8;
 
@@ -210,6 +214,29 @@ impl Target {
             }
         }
         allow
+    }
+}
+
+/// Where a request leads: the number of a mount, and in `matched` what the route has found in the
+/// path; or the answer, if it leads nowhere.
+pub(super) fn route<'a>(
+    router: &'a Router,
+    head: &http1::Request<'a>,
+    matched: &mut Matched<'a>,
+) -> Result<usize, Response> {
+    let method = head.method;
+    let Some(target) = router.find(head.path, matched) else {
+        return Err(match (method, head.path) {
+            ("OPTIONS", "*") => Response::new(204),
+            ("CONNECT", _) => Response::plain(501).close(),
+            _ => Response::plain(404),
+        });
+    };
+    let get = || target.handler("GET").filter(|_| method == "HEAD");
+    match target.handler(method).or_else(get) {
+        Some(mount) => Ok(mount),
+        None if method == "OPTIONS" => Err(Response::new(204).field("Allow", target.allow())),
+        None => Err(Response::plain(405).field("Allow", target.allow())),
     }
 }
 
