@@ -18,6 +18,7 @@ mod closing;
 #[cfg(feature = "deflate")]
 mod compressed;
 mod corners;
+mod crowd;
 mod deciding;
 mod dialled;
 mod far;
