@@ -51,7 +51,6 @@ use std::fs;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -222,27 +221,7 @@ impl<'a> Cx<'a> {
     }
 }
 
-impl Deref for Cx<'_> {
-    type Target = Hub;
-
-    fn deref(&self) -> &Hub {
-        self.hub
-    }
-}
-
-impl DerefMut for Cx<'_> {
-    fn deref_mut(&mut self) -> &mut Hub {
-        self.hub
-    }
-}
-
-impl fmt::Debug for Cx<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
+acts_through_hub!(Cx<'_>);
 
 /// A datagram from an address with which there is no session yet.
 pub struct Knock<'a> {

@@ -1,8 +1,6 @@
 //! What a callback answers through.
 
 use std::any::Any;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -318,27 +316,7 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-impl Deref for Cx<'_> {
-    type Target = Hub;
-
-    fn deref(&self) -> &Hub {
-        self.hub
-    }
-}
-
-impl DerefMut for Cx<'_> {
-    fn deref_mut(&mut self) -> &mut Hub {
-        self.hub
-    }
-}
-
-impl fmt::Debug for Cx<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
-    }
-}
+acts_through_hub!(Cx<'_>);
 
 /// What is done about a request from elsewhere. It waits for the next turn.
 #[derive(Debug)]

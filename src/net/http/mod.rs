@@ -95,6 +95,8 @@ pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
 pub use proxy::Proxy;
 pub use request::Request;
+#[cfg(feature = "websocket")]
+pub(super) use response::push_field;
 pub use response::{Body, Response};
 pub use upstream::Upstream;
 

@@ -111,13 +111,7 @@ impl Response {
         if is("Content-Type") {
             self.content_type = None;
         }
-        if !write::field(&mut self.fields, name, value) {
-            log::warn!(
-                "a field of a response is left out: {}: {}",
-                name.escape_debug(),
-                value.escape_ascii()
-            );
-        }
+        push_field(&mut self.fields, name, value);
         self
     }
 
@@ -220,6 +214,14 @@ impl From<String> for Response {
 impl From<u16> for Response {
     fn from(status: u16) -> Self {
         Self::plain(status)
+    }
+}
+
+/// Appends a field, or leaves it out with a warning if it would break the head.
+pub(in crate::net) fn push_field(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
+    if !write::field(fields, name, value) {
+        let (name, value) = (name.escape_debug(), value.escape_ascii());
+        log::warn!("a field is left out: {name}: {value}");
     }
 }
 

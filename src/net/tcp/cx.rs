@@ -1,8 +1,6 @@
 //! What a callback acts through.
 
 use std::any::Any;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::id::ConnId;
@@ -121,24 +119,4 @@ impl<'a, C: Codec> Cx<'a, C> {
     }
 }
 
-impl<C> Deref for Cx<'_, C> {
-    type Target = Hub;
-
-    fn deref(&self) -> &Hub {
-        self.hub
-    }
-}
-
-impl<C> DerefMut for Cx<'_, C> {
-    fn deref_mut(&mut self) -> &mut Hub {
-        self.hub
-    }
-}
-
-impl<C> fmt::Debug for Cx<'_, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
+acts_through_hub!(Cx<'_, C>, C);

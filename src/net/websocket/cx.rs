@@ -1,8 +1,6 @@
 //! What a callback acts through.
 
 use std::any::Any;
-use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::id::ConnId;
@@ -209,24 +207,4 @@ impl Cx<'_> {
     }
 }
 
-impl Deref for Cx<'_> {
-    type Target = Hub;
-
-    fn deref(&self) -> &Hub {
-        self.hub
-    }
-}
-
-impl DerefMut for Cx<'_> {
-    fn deref_mut(&mut self) -> &mut Hub {
-        self.hub
-    }
-}
-
-impl fmt::Debug for Cx<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cx")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
+acts_through_hub!(Cx<'_>);

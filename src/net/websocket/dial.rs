@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::proto::http1::write;
+use crate::net::http::push_field;
 
 /// A WebSocket URL to connect to, and how. It goes to [`Endpoint::connect`](super::Endpoint).
 ///
@@ -88,13 +88,7 @@ impl Dial {
     /// the log.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
-        if !write::field(&mut self.fields, name, value.as_bytes()) {
-            log::warn!(
-                "a field is left out: {}: {}",
-                name.escape_debug(),
-                value.escape_debug()
-            );
-        }
+        push_field(&mut self.fields, name, value.as_bytes());
         self
     }
 

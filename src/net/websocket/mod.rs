@@ -60,8 +60,7 @@ use std::any::Any;
 use std::io;
 
 use crate::id::ConnId;
-use crate::net::http::{Request, Response};
-use crate::proto::http1::write;
+use crate::net::http::{Request, Response, push_field};
 use crate::reactor::{CloseReason, Hub};
 
 pub use cx::Cx;
@@ -181,13 +180,7 @@ impl Accept {
     /// left out, with a warning in the log.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
-        if !write::field(&mut self.fields, name, value.as_bytes()) {
-            log::warn!(
-                "a field is left out: {}: {}",
-                name.escape_debug(),
-                value.escape_debug()
-            );
-        }
+        push_field(&mut self.fields, name, value.as_bytes());
         self
     }
 }
