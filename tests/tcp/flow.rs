@@ -216,3 +216,49 @@ fn t22_a_full_outbox_in_the_midst_of_many_lines_stops_them() {
         "once for each time that a send said so"
     );
 }
+
+/// Says goodbye when the reactor shuts down, and leaves the rest to its clients.
+#[derive(Default)]
+struct Polite {
+    /// Closes by itself after that.
+    closes: bool,
+}
+
+impl Handler<Lines> for Polite {
+    type Conn = ();
+
+    fn on_open(&mut self, _: &mut Cx<'_, Lines>) -> Option<()> {
+        Some(())
+    }
+
+    fn on_message(&mut self, cx: &mut Cx<'_, Lines>, (): &mut (), line: &[u8]) {
+        cx.send(line).ignore();
+    }
+
+    fn on_stop(&mut self, cx: &mut Cx<'_, Lines>, (): &mut ()) {
+        cx.send(b"goodbye").ignore();
+        if self.closes {
+            cx.close();
+        }
+    }
+}
+
+#[test]
+fn a_last_word_may_be_said_at_a_shutdown() {
+    for closes in [true, false] {
+        let mut served = Served::new(Polite { closes }, Framed::new(Lines::default()));
+        let (mut client, id) = served.connect();
+        served.reactor.hub().shutdown(Duration::from_secs(5));
+        let goodbye = served.read(&mut client, 8);
+        assert_eq!(goodbye, b"goodbye\n");
+        if closes {
+            assert_eq!(served.read_to_end(&mut client), b"", "the end");
+            continue;
+        }
+        // Who does not close is still served, until the deadline.
+        client.write_all(b"and you?\n").unwrap();
+        assert_eq!(served.read(&mut client, 9), b"and you?\n");
+        served.clock.advance(Duration::from_secs(5));
+        served.turns("the end", |served| !served.reactor.hub().is_open(id));
+    }
+}

@@ -258,3 +258,17 @@ fn w07_who_asks_and_does_not_read_is_not_listened_to() {
     });
     assert!(answers.iter().all(|frame| *frame == Frame::pong(payload)));
 }
+
+#[test]
+fn an_interval_beyond_all_time_is_for_ever() {
+    let mut served = Served::with(websocket::Options {
+        ping_interval: Some(std::time::Duration::MAX),
+        ..websocket::Options::default()
+    });
+    for make in [Served::client, Served::dialled] {
+        let mut far = make(&mut served);
+        served.advance(INTERVAL * 1_000);
+        served.assert_silent(&mut far);
+        served.assert_serves(&mut far);
+    }
+}

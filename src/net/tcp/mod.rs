@@ -46,7 +46,7 @@ use std::io;
 use std::marker::PhantomData;
 
 use crate::id::{ConnId, ConnMap};
-use crate::reactor::{CloseReason, Driver, Form, Framer, Hub, Kind, Origin, Timeout};
+use crate::reactor::{CloseReason, Driver, DriverId, Form, Framer, Hub, Kind, Origin, Timeout};
 
 pub use client::{Client, Retry};
 pub use cx::Cx;
@@ -102,6 +102,13 @@ pub trait Handler<C: Codec = Raw>: Sized {
     /// Something was posted to this connection by [`Hub::post`].
     fn on_post(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn, message: Box<dyn Any>) {
         let _ = (cx, conn, message);
+    }
+
+    /// The reactor shuts down. The default closes the connection; otherwise it has until the deadline
+    /// to end. A last word may be said first.
+    fn on_stop(&mut self, cx: &mut Cx<'_, C>, conn: &mut Self::Conn) {
+        let _ = conn;
+        cx.close_for(CloseReason::Shutdown);
     }
 
     /// A [`Dial`](crate::Dial) came to nothing. The ticket is what it was given to carry.
@@ -173,15 +180,18 @@ pub enum Event<'a, C: Codec> {
     Timer(u32),
     /// Something was posted.
     Post(Box<dyn Any>),
+    /// The reactor shuts down.
+    Stop,
 }
 
 impl<C: Codec> Event<'_, C> {
-    /// Does what a [`Handler`] does that says nothing of it: the end of the peer's stream and a
-    /// time-out close the connection, all else is let pass.
+    /// Does what a [`Handler`] does that says nothing of it: the end of the peer's stream, a time-out
+    /// and a shutdown close the connection, all else is let pass.
     pub fn by_default(self, cx: &mut Cx<'_, C>) {
         match self {
             Self::Eof => cx.close_for(CloseReason::Peer),
             Self::Timeout(timeout) => cx.close_for(CloseReason::TimedOut(timeout)),
+            Self::Stop => cx.close_for(CloseReason::Shutdown),
             _ => {}
         }
     }
@@ -214,6 +224,7 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
             Event::Timeout(timeout) => app.on_timeout(cx, conn, timeout),
             Event::Timer(key) => app.on_timer(cx, conn, key),
             Event::Post(message) => app.on_post(cx, conn, message),
+            Event::Stop => app.on_stop(cx, conn),
         }
     }
 
@@ -354,6 +365,12 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
 
     fn on_post(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, message: Box<dyn Any>) {
         self.tell(app, hub, id, Event::Post(message));
+    }
+
+    fn on_stop(&mut self, app: &mut A, hub: &mut Hub, driver: DriverId) {
+        for id in hub.ids(driver) {
+            self.tell(app, hub, id, Event::Stop);
+        }
     }
 
     fn on_dial_failed(

@@ -52,12 +52,21 @@ impl Dial {
         if host.is_empty() || host.contains('@') {
             return Err(bad("has no proper host: write ws://HOST:PORT/PATH"));
         }
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(bad(
+                "has a space or another character that has to be written as %XX",
+            ));
+        }
         if target.contains('#') {
             return Err(bad("has a fragment, which means nothing to a server"));
         }
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| {
-            !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-        });
+        // What stands behind the last colon is no port within the brackets of an IPv6 address.
+        let port = host.rsplit_once(':').map(|(_, port)| port);
+        let port = port.filter(|port| !port.ends_with(']'));
+        let has_port = port.is_some();
+        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+            return Err(bad("has no proper port: a number from 1 to 65535"));
+        }
         Ok(Self {
             address: if has_port {
                 host.to_owned()
@@ -85,9 +94,16 @@ impl Dial {
     }
 
     /// A further field of the request. One that would break the head is left out, with a warning in
-    /// the log.
+    /// the log; so is one of the handshake itself.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
+        let own = ["Host", "Upgrade", "Connection"];
+        let is_own = |own: &&str| name.eq_ignore_ascii_case(own);
+        let prefix = name.get(..14).unwrap_or_default();
+        if own.iter().any(is_own) || prefix.eq_ignore_ascii_case("Sec-WebSocket-") {
+            log::warn!("the field {name} belongs to the handshake, and is left out");
+            return self;
+        }
         push_field(&mut self.fields, name, value.as_bytes());
         self
     }
@@ -144,9 +160,17 @@ mod tests {
             "ws://u@a/",
             "ws://a/#b",
             "wss://a/",
+            "ws://a:/",
+            "ws://a:0/",
+            "ws://a:99999/",
+            "ws://a:b/",
+            "ws://a b/",
+            "ws://a/b c",
+            "ws://a/\u{e4}",
         ] {
             let error = Dial::new(url).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{url}` ")), "{error}");
+            let shown = url.escape_debug();
+            assert!(error.starts_with(&format!("`{shown}` ")), "{error}");
         }
     }
 }

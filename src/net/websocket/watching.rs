@@ -20,9 +20,12 @@ impl<A: Handler> Endpoint<A> {
         let Some(interval) = self.options.ping_interval else {
             return;
         };
-        self.watched.push_back((id, hub.now() + interval));
-        self.driver = hub.driver(id);
-        self.look_later(hub);
+        // An interval that reaches beyond what instants can say is for ever.
+        if let Some(due) = hub.now().checked_add(interval) {
+            self.watched.push_back((id, due));
+            self.driver = hub.driver(id);
+            self.look_later(hub);
+        }
     }
 
     /// Sets the timer for whoever is to be looked at next.
@@ -78,7 +81,8 @@ impl<A: Handler> Endpoint<A> {
                 let mut cx = self.shared.cx(hub, id, &mut member.link);
                 cx.ping(b"").ignore();
             }
-            self.watched.push_back((id, now + interval));
+            self.watched
+                .extend(now.checked_add(interval).map(|due| (id, due)));
         }
         self.watching = false;
         self.look_later(hub);
