@@ -259,5 +259,5 @@ def check_end():
         expect("nginx: and then there is none", 502, ask(port, "/")[0])
 
 
-if has("nginx", "nginx"):
+if __name__ == "__main__" and has("nginx", "nginx"):
     main(globals())

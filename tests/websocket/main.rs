@@ -32,7 +32,11 @@ mod pings;
 mod pressure;
 mod publishing;
 mod refused;
+#[cfg(feature = "deflate")]
+mod roundtrips;
 mod sending;
 mod served;
+#[cfg(feature = "deflate")]
+mod splits;
 mod stopping;
 mod together;
