@@ -196,7 +196,7 @@ impl tcp::Handler<Proxied> for Forwarder {
 
     fn on_drain(&mut self, cx: &mut tcp::Cx<'_, Proxied>, _: &mut Side) {
         if let Some(other) = self.other.get(cx.id()) {
-            cx.resume(*other);
+            cx.hub().resume(*other);
         }
     }
 

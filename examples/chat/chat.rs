@@ -141,6 +141,15 @@ impl Chat {
         }
     }
 
+    /// Somebody's connection was lost by a fault of ours, and all that it knew with it.
+    pub(crate) fn lose(&mut self, hub: &mut Hub, id: ConnId) {
+        let found = self.rooms.find_by_id(id);
+        let found = found.map(|(room, person)| (room.to_owned(), person.nick.clone()));
+        if let Some((room, nick)) = found {
+            self.leave_room(hub, id, &room, &nick);
+        }
+    }
+
     fn leave_room(&mut self, hub: &mut Hub, id: ConnId, room: &str, nick: &str) {
         if self.rooms.leave(room, nick, id) {
             announce(hub, room, &News::Left(nick), Some(id));

@@ -3,8 +3,8 @@
 //! The first line is the name. What comes from the server begins with a nick and a colon, with `*`
 //! for what somebody does, and with `--` for everything else.
 
-use switchboard::CloseReason;
 use switchboard::tcp::{self, Lines, line};
+use switchboard::{CloseReason, ConnId, Hub};
 
 use super::chat::{Chat, Join};
 use super::guest::{Guest, RESUME};
@@ -51,15 +51,19 @@ impl tcp::Handler<Lines> for Chat {
         tell(cx, guest, &News::Refused(&format!("Good bye: {error}.")));
     }
 
-    fn on_timer(&mut self, cx: &mut tcp::Cx<'_, Lines>, guest: &mut Guest, key: u32) {
+    fn on_timer(&mut self, cx: &mut tcp::Cx<'_, Lines>, _: &mut Guest, key: u32) {
         if key == RESUME {
-            cx.resume(guest.id);
+            cx.resume();
         }
     }
 
     fn on_close(&mut self, cx: &mut tcp::Cx<'_, Lines>, guest: Guest, reason: CloseReason) {
         log::debug!("{} ended: {reason}", cx.id());
         self.leave(cx, &guest);
+    }
+
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        self.lose(hub, id);
     }
 }
 

@@ -130,6 +130,14 @@ impl Rooms {
             .find_map(|(name, room)| Some((name, room.people.get(&nick)?)))
     }
 
+    /// Who has come by this connection, and where that one is.
+    pub(crate) fn find_by_id(&self, id: ConnId) -> Option<(&str, &Person)> {
+        self.iter().find_map(|(name, room)| {
+            let person = room.people().find(|person| person.id == id)?;
+            Some((name, person))
+        })
+    }
+
     /// Lets somebody in, into a room that begins with that if need be. Returns its name.
     pub(crate) fn enter(&mut self, room: &str, person: Person) -> Result<String, &'static str> {
         let room = fold(name(room.trim().trim_start_matches('#'))?);

@@ -30,9 +30,9 @@
 //! milliseconds since 1970. `ports` are those of the other ways in: `{"nc": 5001, "udp": 5002}`.
 
 use serde_json::{Value, json};
-use switchboard::Hub;
 use switchboard::http::{self, Response};
 use switchboard::websocket::{Closed, Cx, Handler, Message};
+use switchboard::{ConnId, Hub};
 
 use super::chat::{Chat, Join};
 use super::guest::{Guest, Place, RESUME};
@@ -98,15 +98,19 @@ impl Handler for Chat {
         }
     }
 
-    fn on_timer(&mut self, cx: &mut Cx<'_>, guest: &mut Guest, key: u32) {
+    fn on_timer(&mut self, cx: &mut Cx<'_>, _: &mut Guest, key: u32) {
         if key == RESUME {
-            cx.resume(guest.id);
+            cx.resume();
         }
     }
 
     fn on_close(&mut self, cx: &mut Cx<'_>, guest: Guest, closed: Closed<'_>) {
         log::debug!("{} ended: {closed:?}", cx.id());
         self.leave(cx, &guest);
+    }
+
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        self.lose(hub, id);
     }
 }
 

@@ -121,7 +121,8 @@ pub struct Limits {
     /// Bytes at which it no longer does. Default 16 KiB: a quarter of the high mark, as asyncio.
     pub low_water: usize,
     /// Bytes waiting to be sent at which no message is taken any more. One message may reach beyond
-    /// it. Default 1 MiB; uWebSockets drops at 64 KiB, most others never.
+    /// it. Default 1 MiB; uWebSockets drops at 64 KiB, most others never. What the kernel has taken is
+    /// not counted, and may be megabytes: see [`Listen::send_buffer`](crate::Listen::send_buffer).
     pub max_backlog: usize,
     /// What happens to a message that meets a full backlog. Default: the connection closes.
     pub overflow: Overflow,

@@ -15,7 +15,8 @@ use super::socket::{Flags, Socket};
 impl Hub {
     /// Stops reading from a connection. Its peer is held back by TCP's own flow control.
     /// What comes for a paused datagram socket is kept by the kernel, as far as its buffer reaches.
-    /// A session shares its socket and cannot be paused alone.
+    /// A session shares its socket and cannot be paused alone. That a peer has gone is not heard
+    /// meanwhile, since what it has sent comes first.
     pub fn pause(&mut self, id: ConnId) {
         if let Some(socket) = self.socket(id) {
             socket.flags.set(Flags::PAUSED);

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use switchboard::tcp::{self, Cx, Framed, Handler, Lines};
-use switchboard::{Clock, CloseReason, Config, ConnId, DriverId, Limits, Listen, Reactor, Timeout};
+use switchboard::{
+    Clock, CloseReason, Config, ConnId, DriverId, Hub, Limits, Listen, Reactor, Timeout,
+};
 
 use crate::support::{client, pattern, read_some};
 
@@ -35,6 +37,8 @@ struct Fragile {
     /// The callbacks of the victim, in order.
     calls: Vec<In>,
     victim_id: Option<ConnId>,
+    /// Whose panics were told.
+    panicked: Vec<ConnId>,
 }
 
 /// The state of a connection.
@@ -119,6 +123,11 @@ impl Handler<Lines> for Fragile {
     fn on_close(&mut self, _: &mut Cx<'_, Lines>, state: State, _: CloseReason) {
         self.meet(state.number, In::Close);
     }
+
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        assert!(!hub.is_open(id));
+        self.panicked.push(id);
+    }
 }
 
 struct Stage {
@@ -153,6 +162,7 @@ impl Stage {
             alive: Rc::default(),
             calls: Vec::new(),
             victim_id: None,
+            panicked: Vec::new(),
         };
         Self {
             reactor,
@@ -234,6 +244,14 @@ fn assert_gone_without_a_word(at: In) {
     assert_eq!(stage.app.calls.last(), Some(&at));
     assert_eq!(stage.reactor.hub().totals().panics, 1);
     assert_eq!(stage.app.alive.get(), 1, "its state is still there");
+    // It is told once, but for a panic in what would have told the end anyway.
+    let told: Vec<_> = stage
+        .app
+        .victim_id
+        .into_iter()
+        .filter(|_| at != In::Close)
+        .collect();
+    assert_eq!(stage.app.panicked, told);
     assert_eq!(stage.reactor.hub().count(stage.driver), 1);
     assert_eq!(stage.reactor.hub().pending_timers(), 0);
     stage.assert_echoes(&mut other);

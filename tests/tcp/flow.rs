@@ -60,8 +60,7 @@ impl Handler<Lines> for Taker {
     }
 
     fn on_timer(&mut self, cx: &mut Cx<'_, Lines>, (): &mut (), _: u32) {
-        let id = cx.id();
-        cx.resume(id);
+        cx.resume();
     }
 
     fn on_drain(&mut self, _: &mut Cx<'_, Lines>, (): &mut ()) {

@@ -55,6 +55,8 @@ pub(crate) type Hook<T> = Option<Box<dyn FnMut(&mut Cx<'_>, T)>>;
 #[expect(clippy::type_complexity, reason = "each used once")]
 pub(crate) struct App {
     pub(crate) events: Vec<Event>,
+    /// Whose panics were told.
+    pub(crate) panicked: Vec<ConnId>,
     /// Of those that were asked about, in order.
     pub(crate) asked: Vec<ConnId>,
     /// What came back with connections that we dialled.
@@ -258,5 +260,10 @@ impl Handler for App {
         if let Some(hook) = &mut self.on_close {
             hook(cx, ());
         }
+    }
+
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        assert!(!hub.is_open(id));
+        self.panicked.push(id);
     }
 }

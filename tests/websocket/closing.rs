@@ -276,3 +276,24 @@ fn two_ends_of_ours_close_each_other() {
     }
     served.assert_nothing_left();
 }
+
+#[test]
+fn a_close_ends_a_pause_so_that_its_answer_is_heard() {
+    let mut served = Served::quiet();
+    served.app.on_message = Some(Box::new(|cx, message| match message.as_bytes() {
+        b"pause" => cx.pause(),
+        _ => panic!("not while it is paused"),
+    }));
+    for make in [Served::client, Served::dialled] {
+        let mut far = make(&mut served);
+        let id = far.id;
+        served.send(&mut far, &[Frame::text("pause"), Frame::text("more")]);
+        websocket::close(served.hub(), id, Code::NORMAL, "done");
+        assert_eq!(served.frame(&mut far), Frame::close(Code::NORMAL, "done"));
+        let answer = far.bytes(&[Frame::close(Code::NORMAL, "")]);
+        assert_eq!(far.write(&answer), answer.len());
+        far.stream.shutdown(Shutdown::Write).unwrap();
+        served.until("its end", |app| app.ended(id).is_some());
+        assert!(served.app.ended(id).unwrap().clean);
+    }
+}

@@ -59,6 +59,7 @@ fn a_panic_ends_its_own_connection_and_is_told_to_nobody() {
             served.turns("the end", |served| !served.hub().is_open(id));
             served.turn();
             assert_eq!(served.app.ended(id), None, "{callback}");
+            assert_eq!(served.app.panicked.pop(), Some(id), "{callback}");
             assert_eq!(served.app.alive(), 1, "{callback}");
             assert_eq!(served.hub().subscribers("room"), 0, "{callback}");
             served.assert_serves(&mut witness);
@@ -95,6 +96,7 @@ fn a_panic_before_the_connection_is_open() {
     assert_eq!(served.read_text(&mut far).1, End::Reset);
     assert_eq!(served.app.failed(), []);
     assert_eq!(served.app.opened(), [witness.id]);
+    assert_eq!(served.app.panicked.len(), 4);
     served.assert_serves(&mut witness);
     drop(witness);
     served.assert_nothing_left();

@@ -78,7 +78,8 @@ impl<'a, C: Codec> Cx<'a, C> {
         self.hub.shutdown_write(self.id);
     }
 
-    /// Closes this connection when all that was sent has left.
+    /// Closes this connection when all that was sent has left. `on_close` follows when the peer has
+    /// closed, too, or has let [`linger`](crate::Limits::linger) go by.
     pub fn close(&mut self) {
         self.hub.close(self.id);
     }
@@ -96,6 +97,11 @@ impl<'a, C: Codec> Cx<'a, C> {
     /// Stops reading from it.
     pub fn pause(&mut self) {
         self.hub.pause(self.id);
+    }
+
+    /// Goes on reading from it.
+    pub fn resume(&mut self) {
+        self.hub.resume(self.id);
     }
 
     /// Addresses, traffic and age.

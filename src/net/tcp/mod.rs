@@ -121,6 +121,12 @@ pub trait Handler<C: Codec = Raw>: Sized {
     fn on_close(&mut self, cx: &mut Cx<'_, C>, conn: Self::Conn, reason: CloseReason) {
         let _ = (cx, conn, reason);
     }
+
+    /// The connection has ended because a callback about it has panicked. Its state is dropped, and
+    /// no `on_close` follows: here is where others forget it.
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        let _ = (hub, id);
+    }
 }
 
 /// What lies under [`Handler`]: a behaviour apart from the application that it serves.
@@ -159,6 +165,11 @@ pub trait Service<A, C: Codec = Raw> {
     /// The connection has ended.
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: Self::Conn, reason: CloseReason) {
         let _ = (app, cx, conn, reason);
+    }
+
+    /// The connection has ended because a callback about it has panicked.
+    fn on_panicked(&mut self, app: &mut A, hub: &mut Hub, id: ConnId) {
+        let _ = (app, hub, id);
     }
 }
 
@@ -240,6 +251,10 @@ impl<A: Handler<C>, C: Codec> Service<A, C> for App {
 
     fn on_close(&mut self, app: &mut A, cx: &mut Cx<'_, C>, conn: A::Conn, reason: CloseReason) {
         app.on_close(cx, conn, reason);
+    }
+
+    fn on_panicked(&mut self, app: &mut A, hub: &mut Hub, id: ConnId) {
+        app.on_panicked(hub, id);
     }
 }
 
@@ -385,11 +400,11 @@ impl<A, C: Codec, S: Service<A, C>> Driver<A> for Framed<A, C, S> {
     }
 
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason) {
-        let Some((_, conn)) = self.conns.remove(id) else {
-            return;
-        };
+        let state = self.conns.remove(id);
         // What a panic has left of the state is for nobody's eyes.
-        if reason != CloseReason::Panicked {
+        if reason == CloseReason::Panicked {
+            self.service.on_panicked(app, hub, id);
+        } else if let Some((_, conn)) = state {
             let mut cx = Cx::new(hub, id, &self.codec);
             self.service.on_close(app, &mut cx, conn, reason);
         }

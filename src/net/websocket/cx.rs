@@ -133,8 +133,10 @@ impl Cx<'_> {
         self.frame(OpCode::Ping, true, &payload[..payload.len().min(125)])
     }
 
-    /// Begins to close: says why, sends nothing more, and waits for the peer's own close.
-    /// `on_close` follows.
+    /// Begins to close: says why, sends nothing more, and waits for the peer's own close. A pause
+    /// ends by this. `on_close` follows when the connection has ended below, at the latest after
+    /// [`close_timeout`](super::Options::close_timeout) and
+    /// [`linger`](crate::Limits::linger).
     pub fn close(&mut self, code: Code, reason: &str) {
         if self.link.close_sent {
             return;
@@ -161,6 +163,7 @@ impl Cx<'_> {
         }
         self.link.close_sent = true;
         self.hub.mute(self.id);
+        self.hub.resume(self.id);
         self.hub
             .set_timer(Owner::Conn(self.id), self.shared.close_timeout, DEADLINE);
     }
@@ -173,6 +176,11 @@ impl Cx<'_> {
     /// Stops reading from it.
     pub fn pause(&mut self) {
         self.hub.pause(self.id);
+    }
+
+    /// Goes on reading from it.
+    pub fn resume(&mut self) {
+        self.hub.resume(self.id);
     }
 
     /// Adds this connection to the subscribers of a topic. False for one that we have dialled: each of

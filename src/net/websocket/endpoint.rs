@@ -298,16 +298,15 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
     }
 
     fn on_close(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, reason: CloseReason) {
-        if reason != CloseReason::Panicked {
-            self.unanswered(app, hub, id, &reason);
+        // What a panic has left of the state is for nobody's eyes.
+        if reason == CloseReason::Panicked {
+            self.members.remove(id);
+            return app.on_panicked(hub, id);
         }
+        self.unanswered(app, hub, id, &reason);
         let Some(mut member) = self.members.remove(id) else {
             return;
         };
-        // What a panic has left of the state is for nobody's eyes.
-        if reason == CloseReason::Panicked {
-            return;
-        }
         if let Stage::Open(conn) = member.stage {
             let ended = member.link.ended.take();
             let (code, words) = match &ended {

@@ -129,6 +129,12 @@ pub trait Handler: Sized {
     fn on_close(&mut self, cx: &mut Cx<'_>, conn: Self::Conn, closed: Closed<'_>) {
         let _ = (cx, conn, closed);
     }
+
+    /// The connection has ended because a callback about it has panicked. Its state is dropped, and
+    /// no `on_close` follows: here is where others forget it.
+    fn on_panicked(&mut self, hub: &mut Hub, id: ConnId) {
+        let _ = (hub, id);
+    }
 }
 
 /// How a connection has ended.

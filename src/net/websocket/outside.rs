@@ -8,8 +8,8 @@ use super::Upgrade;
 use super::framing::without_deflate;
 use super::message::{Message, Prepared};
 
-/// Sends a message to a connection, from anywhere. It is compressed if that was agreed without
-/// context take-over.
+/// Sends a message to a connection, from anywhere. It is compressed if that was agreed on without
+/// context take-over and with the largest window: the compressor that all share has that one.
 pub fn send<'m>(hub: &mut Hub, id: ConnId, message: impl Into<Message<'m>>) -> Sent {
     let message = message.into();
     hub.send_framed(id, message.as_bytes(), message.kind())

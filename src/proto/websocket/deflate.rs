@@ -162,7 +162,7 @@ impl Parameters {
         let mut found = Self::default();
         for part in parts {
             let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim_end(), Some(value.trim().trim_matches('"'))),
+                Some((name, value)) => (name.trim_end(), Some(unquoted(value.trim()))),
                 None => (part, None),
             };
             let is_new = match (&*name.to_ascii_lowercase(), value) {
@@ -191,6 +191,14 @@ impl Parameters {
         }
         Some(found)
     }
+}
+
+/// A token, which may be written as a string: RFC 6455, section 9.1.
+fn unquoted(value: &str) -> &str {
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    inner.unwrap_or(value)
 }
 
 /// A number from 8 to 15, without a zero before it.
@@ -423,6 +431,8 @@ mod tests {
             "+9",
             "-9",
             "9 9",
+            "\"9",
+            "\"\"9\"\"",
             "99999999999",
             "0x9",
         ] {

@@ -136,7 +136,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// At the first byte that breaks the protocol. There is nothing to be received after that.
+    /// At the first byte that breaks the protocol. Whatever follows is ignored.
     pub fn next<'a>(&'a mut self, data: &'a mut [u8]) -> Result<(usize, Option<Event<'a>>), Error> {
         self.find(data, None)
     }
@@ -166,6 +166,8 @@ impl Receiver {
         if self.message.as_ref().is_some_and(|message| message.lent) {
             self.message = None;
         }
+        // Nothing follows an error.
+        self.closed = true;
         let (used, found) = self.look(data, pool)?;
         let event = match found {
             Found::Nothing => None,
@@ -184,13 +186,11 @@ impl Receiver {
                     OpCode::Binary | OpCode::Continuation => Event::Binary(payload),
                     OpCode::Ping => Event::Ping(payload),
                     OpCode::Pong => Event::Pong(payload),
-                    OpCode::Close => {
-                        self.closed = true;
-                        Event::Close(Close::read(payload)?)
-                    }
+                    OpCode::Close => Event::Close(Close::read(payload)?),
                 })
             }
         };
+        self.closed = matches!(event, Some(Event::Close(_)));
         Ok((used, event))
     }
 
@@ -761,5 +761,32 @@ mod tests {
             write::compressed(&mut stream, Text, false, &payload, None);
             assert_eq!(read(&mut receiver(false), &[&stream]), Err(Error::TooLarge));
         }
+    }
+
+    #[test]
+    fn nothing_follows_an_error() {
+        let hello = written(|out| write::text(out, "hello", KEY));
+        for bad in [
+            &b"\x81\x81\x00\x00\x00\x00\xff"[..],
+            b"\xf1\x80\x00\x00\x00\x00",
+            b"\x88\x81\x00\x00\x00\x00a",
+            b"\x81\x01a",
+        ] {
+            let mut receiver = Receiver::new(Role::Server, Limits::default());
+            let mut data = [bad, &hello].concat();
+            receiver.next(&mut data).unwrap_err();
+            let mut more = hello.clone();
+            assert_eq!(
+                receiver.next(&mut more),
+                Ok((hello.len(), None)),
+                "{bad:x?}"
+            );
+        }
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
     }
 }
