@@ -1,14 +1,14 @@
 //! Compares switchboard's servers with minimal peers: CPU time, memory, system
 //! calls and instructions for each message or connection.
 //!
-//! Run: `cargo run --release -- tcp` (or `udp`, `http`, `idle`, `syscalls`,
+//! Run: `cargo run --release -- tcp` (or `udp`, `http`, `ws`, `idle`, `syscalls`,
 //! `instructions`; `--help` lists the options). It builds what it needs. See
 //! README.md.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use peers::compare::scenario::{HTTP, TCP, UDP};
+use peers::compare::scenario::{HTTP, TCP, UDP, WS, WS_BROADCAST};
 use peers::compare::{child, cpu, idle, instructions, syscalls};
 use peers::load::raise_open_files;
 
@@ -27,7 +27,15 @@ enum Measure {
     Udp(cpu::Arguments),
     /// CPU time of an HTTP request
     Http(cpu::Arguments),
-    /// Memory of idle TCP connections
+    /// CPU time of a WebSocket echo, or of a message to everybody
+    Ws {
+        #[command(flatten)]
+        arguments: cpu::Arguments,
+        /// 10 connections send, and each message goes to all
+        #[arg(long)]
+        broadcast: bool,
+    },
+    /// Memory of idle connections
     Idle(idle::Arguments),
     /// System calls of a message and its answer (needs strace)
     Syscalls(syscalls::Arguments),
@@ -44,6 +52,11 @@ fn main() -> anyhow::Result<()> {
         Measure::Tcp(arguments) => cpu::run(&TCP, arguments),
         Measure::Udp(arguments) => cpu::run(&UDP, arguments),
         Measure::Http(arguments) => cpu::run(&HTTP, arguments),
+        Measure::Ws {
+            arguments,
+            broadcast: false,
+        } => cpu::run(&WS, arguments),
+        Measure::Ws { arguments, .. } => cpu::run(&WS_BROADCAST, arguments),
         Measure::Idle(arguments) => idle::run(arguments),
         Measure::Syscalls(arguments) => syscalls::run(arguments),
         Measure::Instructions(arguments) => instructions::run(arguments),

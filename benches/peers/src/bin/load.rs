@@ -2,9 +2,9 @@
 //! connections and checks every byte that comes back.
 //!
 //! Run: `cargo run --release --bin load -- --connect 127.0.0.1:PORT` for TCP,
-//! `load udp --connect 127.0.0.1:PORT` for datagrams, `load http --connect
-//! 127.0.0.1:PORT` for requests, or `load idle --connect 127.0.0.1:PORT` to open
-//! TCP connections and hold them.
+//! `load udp --connect 127.0.0.1:PORT` for datagrams, `load http` for requests,
+//! `load ws` for messages of WebSocket, `load broadcast` for such that go to
+//! everybody, or `load idle` to open connections and hold them.
 //!
 //! It takes turns with whoever measures: it says `connected N`, then `warm` once
 //! nothing is in flight, waits for a line on stdin, says `done N seconds S`, and
@@ -16,8 +16,9 @@
 use std::io::{self, Read};
 use std::net::SocketAddr;
 
-use clap::{Args, Parser, Subcommand};
-use peers::load::{Connection, Http, Load, Shape, Tcp, Udp, raise_open_files};
+use anyhow::ensure;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use peers::load::{Broadcast, Connection, Http, Load, Run, Shape, Tcp, Udp, Ws, raise_open_files};
 
 /// Keeps messages in flight on many connections to a server that answers each
 #[derive(Parser)]
@@ -31,12 +32,23 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Opens TCP connections and holds them until stdin ends
+    /// Opens connections and holds them until stdin ends
     Idle(Idle),
     /// The same as without a command, with datagrams
     Udp(Exchange),
     /// The same with requests for HTTP; the size is that of a response's body
     Http(Exchange),
+    /// The same with messages of WebSocket
+    Ws(Exchange),
+    /// The same with messages of WebSocket that some send and all receive, each of which counts once
+    /// for each receiver
+    Broadcast {
+        #[command(flatten)]
+        exchange: Exchange,
+        /// How many connections send
+        #[arg(long, default_value_t = 10)]
+        senders: usize,
+    },
 }
 
 #[derive(Args)]
@@ -68,20 +80,51 @@ struct Idle {
     /// Has one message of so many bytes echoed on each connection first
     #[arg(long, default_value_t = 0)]
     touch: usize,
+    #[arg(long, value_enum, default_value_t = Held::Tcp)]
+    protocol: Held,
+    /// Offers to compress messages of WebSocket, which the server has to accept
+    #[arg(long)]
+    deflate: bool,
+}
+
+/// What idle connections speak.
+#[derive(Clone, Copy, ValueEnum)]
+enum Held {
+    Tcp,
+    Ws,
+}
+
+impl Exchange {
+    fn shape(&self, size: usize) -> Shape {
+        Shape {
+            connections: self.connections,
+            size: self.size.unwrap_or(size),
+            outstanding: self.outstanding,
+            deflate: false,
+        }
+    }
 }
 
 fn run<C: Connection>(arguments: &Exchange) -> anyhow::Result<()> {
-    let shape = Shape {
-        connections: arguments.connections,
-        size: arguments.size.unwrap_or(C::SIZE),
-        outstanding: arguments.outstanding,
-    };
-    let mut load = Load::<C>::connect(arguments.connect, &shape)?;
+    let mut load = Load::<C>::connect(arguments.connect, &arguments.shape(C::SIZE))?;
+    take_turns(arguments, |messages| load.run(messages))
+}
+
+fn run_broadcast(arguments: &Exchange, senders: usize) -> anyhow::Result<()> {
+    let shape = arguments.shape(Broadcast::SIZE);
+    let mut load = Broadcast::connect(arguments.connect, &shape, senders)?;
+    take_turns(arguments, |messages| load.run(messages))
+}
+
+fn take_turns(
+    arguments: &Exchange,
+    mut run: impl FnMut(u64) -> anyhow::Result<Run>,
+) -> anyhow::Result<()> {
     println!("connected {}", arguments.connections);
-    let warmup = load.run(arguments.warmup)?;
+    let warmup = run(arguments.warmup)?;
     println!("warm");
     io::stdin().read_line(&mut String::new())?;
-    let counted = load.run(arguments.messages)?;
+    let counted = run(arguments.messages)?;
     let lost = warmup.lost + counted.lost;
     if lost > 0 {
         eprintln!("lost {lost}");
@@ -94,13 +137,14 @@ fn run<C: Connection>(arguments: &Exchange) -> anyhow::Result<()> {
     wait_for_end()
 }
 
-fn run_idle(arguments: &Idle) -> anyhow::Result<()> {
+fn run_idle<C: Connection>(arguments: &Idle) -> anyhow::Result<()> {
     let shape = Shape {
         connections: arguments.connections,
         size: arguments.touch.max(1),
         outstanding: 1,
+        deflate: arguments.deflate,
     };
-    let mut load = Load::<Tcp>::connect(arguments.connect, &shape)?;
+    let mut load = Load::<C>::connect(arguments.connect, &shape)?;
     if arguments.touch > 0 {
         load.run(arguments.connections as u64)?;
     }
@@ -117,9 +161,17 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     raise_open_files()?;
     match (arguments.mode, arguments.exchange) {
-        (Some(Mode::Idle(idle)), _) => run_idle(&idle),
+        (Some(Mode::Idle(idle)), _) => match idle.protocol {
+            Held::Tcp => {
+                ensure!(!idle.deflate, "--deflate needs --protocol ws");
+                run_idle::<Tcp>(&idle)
+            }
+            Held::Ws => run_idle::<Ws>(&idle),
+        },
         (Some(Mode::Udp(exchange)), _) => run::<Udp>(&exchange),
         (Some(Mode::Http(exchange)), _) => run::<Http>(&exchange),
+        (Some(Mode::Ws(exchange)), _) => run::<Ws>(&exchange),
+        (Some(Mode::Broadcast { exchange, senders }), _) => run_broadcast(&exchange, senders),
         (None, Some(exchange)) => run::<Tcp>(&exchange),
         (None, None) => anyhow::bail!("give --connect ADDRESS:PORT; see --help"),
     }

@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
 
@@ -23,21 +24,28 @@ pub struct Programs {
 
 impl Programs {
     /// Builds the servers' programs and the load client. A given `ours` is
-    /// taken as it is.
-    pub fn build(servers: &[&Server], ours: Option<&Path>) -> anyhow::Result<Self> {
+    /// taken as it is. What cannot be built everywhere is left out of the
+    /// servers.
+    pub fn build(servers: &mut Vec<&Server>, ours: Option<&Path>) -> anyhow::Result<Self> {
         let target = target_directory()?;
         let release = target.join("release");
         build_package(&target)?;
         let project = Path::new(PROJECT)
             .canonicalize()
             .context("the main project is not where it was")?;
-        for server in servers {
+        for server in servers.iter() {
             match server.program {
                 Program::C(name) => build_c(name, &release)?,
                 Program::Example(name) if ours.is_none() => build_example(name, &project)?,
-                Program::Example(_) | Program::Peer(_) => {}
+                Program::Example(_) | Program::Peer(_) | Program::Uws(_) => {}
             }
         }
+        servers.retain(|server| match server.program {
+            Program::Uws(name) => build_uws(name, &release)
+                .inspect_err(|error| println!("skipped: {}: {error:#}", server.name))
+                .is_ok(),
+            _ => true,
+        });
         let at = |path: &Path| {
             path.canonicalize()
                 .with_context(|| format!("no server at {}", path.display()))
@@ -53,7 +61,9 @@ impl Programs {
         match (&self.ours, server.program) {
             (Some(path), _) if server.name == OURS => path.clone(),
             (_, Program::Example(name)) => self.examples.join(name),
-            (_, Program::C(name) | Program::Peer(name)) => self.release.join(name),
+            (_, Program::C(name) | Program::Peer(name) | Program::Uws(name)) => {
+                self.release.join(name)
+            }
         }
     }
 
@@ -89,6 +99,64 @@ fn build_c(name: &str, release: &Path) -> anyhow::Result<()> {
         .args(["-O2", "-Wall", "-Wextra", "-o"])
         .arg(release.join(name))
         .arg(Path::new(PACKAGE).join("c").join(format!("{name}.c"))))
+}
+
+/// Builds a program with the sources of uWebSockets, unless it is there already:
+/// that takes a while.
+fn build_uws(name: &str, release: &Path) -> anyhow::Result<()> {
+    let source = Path::new(PACKAGE).join("cpp").join(format!("{name}.cpp"));
+    let program = release.join(name);
+    if changed(&program).is_ok_and(|built| changed(&source).is_ok_and(|source| source < built)) {
+        return Ok(());
+    }
+    let above = uws_sources()?;
+    let below = above.join("uSockets/src");
+    // Not `g++`, which takes C for C++.
+    let mut command = Command::new("cc");
+    command
+        .args(["-O3", "-flto=auto", "-w", "-DLIBUS_NO_SSL", "-I"])
+        .arg(above.join("src"))
+        .arg("-I")
+        .arg(&below)
+        .arg("-o")
+        .arg(program)
+        .args(["-x", "c++", "-std=c++20"])
+        .arg(source)
+        .args(["-x", "c", "-std=gnu11"]);
+    for file in [
+        "bsd",
+        "context",
+        "eventing/epoll_kqueue",
+        "loop",
+        "socket",
+        "udp",
+    ] {
+        command.arg(below.join(file).with_extension("c"));
+    }
+    let status = command.args(["-x", "none", "-lstdc++", "-lz"]).status()?;
+    ensure!(status.success(), "it needs a compiler for C++, and zlib");
+    Ok(())
+}
+
+fn changed(path: &Path) -> std::io::Result<SystemTime> {
+    path.metadata()?.modified()
+}
+
+/// Where the sources are, which one of the packages carries that cargo knows of.
+fn uws_sources() -> anyhow::Result<PathBuf> {
+    let output = cargo()
+        .args(["metadata", "--quiet", "--locked", "--format-version", "1"])
+        .arg("--manifest-path")
+        .arg(Path::new(PACKAGE).join("Cargo.toml"))
+        .output()?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo cannot fetch the sources")?;
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    packages
+        .find(|package| package["name"] == "libuwebsockets-sys")
+        .and_then(|package| Path::new(package["manifest_path"].as_str()?).parent())
+        .map(|folder| folder.join("uWebSockets"))
+        .context("cargo knows of no sources")
 }
 
 fn build_example(name: &str, project: &Path) -> anyhow::Result<()> {

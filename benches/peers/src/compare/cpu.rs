@@ -1,5 +1,5 @@
-//! `compare tcp`, `compare udp` and `compare http`: the servers' CPU time for
-//! each message and its answer.
+//! `compare tcp`, `compare udp`, `compare http` and `compare ws`: the servers' CPU
+//! time for each message and its answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use super::scenario::{Scenario, Server};
 use super::stats::Quartiles;
 use super::table::{Group, Table};
 
+const QUARTILES: &[&str] = &["q1", "median", "q3"];
+
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -27,7 +29,8 @@ pub struct Arguments {
     /// Messages before those that are counted
     #[arg(long, default_value_t = 20_000)]
     warmup: u64,
-    /// Messages that are counted, in each run [default: 200000, with HTTP 150000]
+    /// Messages that are counted, in each run [default: 200000, with HTTP 150000, of a broadcast
+    /// 500000, which are counted as they are delivered]
     #[arg(long, visible_alias = "requests")]
     messages: Option<u64>,
     /// Also writes every run's figures to this file
@@ -88,7 +91,7 @@ fn measure(
     let running = bench.start_server(server, &[])?;
     let pid = running.child.pid();
     let (warmup, messages) = (arguments.warmup, arguments.messages(bench.scenario));
-    let mut load = bench.start_warm_load(running.address, &arguments.shape, warmup, messages)?;
+    let mut load = bench.start_warm_load(&running, &arguments.shape, warmup, messages)?;
     thread::sleep(SETTLE);
     let before = procfs::cpu_time(pid)?;
     let seconds = run_counted(&mut load)?;
@@ -111,7 +114,7 @@ fn write_json(
 ) -> anyhow::Result<()> {
     let document = serde_json::json!({
         "scenario": scenario.protocol,
-        "connections": arguments.shape.connections,
+        "connections": arguments.shape.connections(scenario),
         "size": arguments.shape.size(scenario),
         "outstanding": arguments.shape.outstanding,
         "warmup": arguments.warmup,
@@ -130,22 +133,18 @@ fn print(bench: &Bench, arguments: &Arguments, samples: &[Sample]) {
         arguments.pairs,
         arguments.messages(scenario)
     );
-    let mut table = Table::new(vec![
+    let mut groups = vec![
         Group::new("", &["server"]),
-        Group::new(format!("CPU us per {unit}"), &["q1", "median", "q3"]),
-        Group::new(
-            format!("ratio to {}", scenario.baseline),
-            &["q1", "median", "q3"],
-        ),
-        Group::new(format!("{unit}s/s"), &["median"]),
-    ]);
-    let baseline = of_server(samples, scenario.baseline);
+        Group::new(format!("CPU us per {unit}"), QUARTILES),
+    ];
+    let ratios = scenario.baselines.iter();
+    groups.extend(ratios.map(|name| Group::new(format!("ratio to {name}"), QUARTILES)));
+    let floor = scenario.floor.iter();
+    groups.extend(floor.map(|name| Group::new(format!("us more than {name}"), QUARTILES)));
+    groups.push(Group::new(format!("{unit}s/s"), &["median"]));
+    let mut table = Table::new(groups);
     for server in &bench.servers {
-        table.push(row(
-            server.name,
-            &of_server(samples, server.name),
-            &baseline,
-        ));
+        table.push(row(scenario, server.name, samples));
     }
     print!("\n{table}");
 }
@@ -156,24 +155,29 @@ fn of_server<'a>(samples: &'a [Sample], name: &str) -> Vec<&'a Sample> {
     own.collect()
 }
 
-fn row(name: &str, samples: &[&Sample], baseline: &[&Sample]) -> Vec<String> {
-    let costs: Vec<f64> = samples
-        .iter()
-        .map(|sample| sample.microseconds_per_message())
-        .collect();
+fn row(scenario: &Scenario, name: &str, samples: &[Sample]) -> Vec<String> {
+    let costs = |name| -> Vec<f64> {
+        let own = of_server(samples, name).into_iter();
+        own.map(Sample::microseconds_per_message).collect()
+    };
+    let own = costs(name);
     // Within a round, so that what slows a whole round slows both sides.
-    let ratios: Vec<f64> = costs
-        .iter()
-        .zip(baseline)
-        .map(|(cost, base)| cost / base.microseconds_per_message())
-        .collect();
-    let rates: Vec<f64> = samples
+    let beside = |other, compare: fn(f64, f64) -> f64| -> [String; 3] {
+        let pairs = own.iter().zip(costs(other));
+        quartile_cells(&pairs.map(|(&a, b)| compare(a, b)).collect::<Vec<_>>())
+    };
+    let rates: Vec<f64> = of_server(samples, name)
         .iter()
         .map(|sample| sample.messages as f64 / sample.seconds)
         .collect();
     let mut row = vec![name.to_owned()];
-    row.extend(quartile_cells(&costs));
-    row.extend(quartile_cells(&ratios));
+    row.extend(quartile_cells(&own));
+    for baseline in scenario.baselines {
+        row.extend(beside(baseline, |cost, base| cost / base));
+    }
+    if let Some(floor) = scenario.floor {
+        row.extend(beside(floor, |cost, base| cost - base));
+    }
     row.extend(Quartiles::of(&rates).map(|rates| format!("{:.0}", rates.median)));
     row
 }

@@ -4,12 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use clap::Args;
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
 
 use super::procfs;
 use super::run::{Bench, Common, RUN_LIMIT};
-use super::scenario::{Server, TCP_IDLE};
+use super::scenario::{Scenario, Server, TCP_IDLE, WS_IDLE, WS_IDLE_DEFLATE};
 use super::table::{Group, Table};
 
 /// Memory is settled when it stays the same for this long.
@@ -25,6 +25,31 @@ pub struct Arguments {
     /// Has one message of so many bytes echoed on each connection first
     #[arg(long, default_value_t = 0)]
     touch: usize,
+    /// What the connections speak
+    #[arg(long, value_enum, default_value_t = Protocol::Tcp)]
+    protocol: Protocol,
+    /// Has compression agreed on, without context take-over (only by WebSocket)
+    #[arg(long)]
+    deflate: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Protocol {
+    Tcp,
+    Ws,
+}
+
+impl Arguments {
+    fn scenario(&self) -> anyhow::Result<&'static Scenario> {
+        Ok(match (self.protocol, self.deflate) {
+            (Protocol::Tcp, _) => {
+                ensure!(!self.deflate, "--deflate needs --protocol ws");
+                &TCP_IDLE
+            }
+            (Protocol::Ws, false) => &WS_IDLE,
+            (Protocol::Ws, true) => &WS_IDLE_DEFLATE,
+        })
+    }
 }
 
 /// Resident bytes without and with the connections.
@@ -34,7 +59,7 @@ struct Memory {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let bench = Bench::prepare(&TCP_IDLE, &arguments.common)?;
+    let bench = Bench::prepare(arguments.scenario()?, &arguments.common)?;
     let mut table = Table::new(vec![
         Group::new("", &["server"]),
         Group::new("resident KiB", &["without", "with"]),
@@ -56,7 +81,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         0 => "which never sent anything".to_owned(),
         size => format!("which had one message of {size} bytes echoed"),
     };
-    println!("{} idle TCP connections, {past}", arguments.connections);
+    println!(
+        "{} idle connections ({}), {past}",
+        arguments.connections, bench.scenario.title
+    );
     print!("\n{table}");
     Ok(())
 }
@@ -65,11 +93,11 @@ fn measure(bench: &Bench, server: &Server, arguments: &Arguments) -> anyhow::Res
     let running = bench.start_server(server, &[])?;
     let pid = running.child.pid();
     let before = settled_memory(pid, 0)?;
-    let load = bench.start_load(&[
-        ("--connect", &running.address),
+    let options: [(&str, &dyn ToString); 2] = [
         ("--connections", &arguments.connections),
         ("--touch", &arguments.touch),
-    ])?;
+    ];
+    let load = bench.start_load(&running, &options)?;
     load.expect("connected ", RUN_LIMIT)?;
     let after = settled_memory(pid, arguments.connections)?;
     Ok(Memory { before, after })

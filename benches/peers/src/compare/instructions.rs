@@ -78,7 +78,7 @@ fn measure(
         .to_vec();
     valgrind.push(format!("--callgrind-out-file={}", output.display()));
     let running = bench.start_server(server, &valgrind)?;
-    let mut load = bench.start_warm_load(running.address, shape, 0, messages)?;
+    let mut load = bench.start_warm_load(&running, shape, 0, messages)?;
     run_counted(&mut load)?;
     // Callgrind writes its file also when a signal ends the program.
     running.child.terminate()?;

@@ -37,9 +37,10 @@ pub struct Common {
 /// How the load client uses its connections.
 #[derive(Args)]
 pub struct Shape {
-    #[arg(long, default_value_t = 50)]
-    pub connections: usize,
-    /// Bytes of a message [default: 64]; bodies of HTTP always have 200
+    /// [default: 50, for a broadcast 1000]
+    #[arg(long)]
+    connections: Option<usize>,
+    /// Bytes of a message [default: 64, by WebSocket 20]; bodies of HTTP always have 200
     #[arg(long)]
     size: Option<usize>,
     /// Messages in flight on each connection
@@ -52,11 +53,15 @@ impl Shape {
         self.size.unwrap_or(scenario.size)
     }
 
+    pub fn connections(&self, scenario: &Scenario) -> usize {
+        self.connections.unwrap_or(scenario.connections)
+    }
+
     pub fn describe(&self, scenario: &Scenario) -> String {
         format!(
             "{}: {} connections, {} of {} bytes, {} outstanding on each",
             scenario.title,
-            self.connections,
+            self.connections(scenario),
             scenario.sized,
             self.size(scenario),
             self.outstanding
@@ -77,6 +82,8 @@ pub struct Bench {
 pub struct Running {
     pub child: Child,
     pub address: SocketAddr,
+    /// The load client's command.
+    load: &'static [&'static str],
 }
 
 impl Bench {
@@ -91,9 +98,9 @@ impl Bench {
         let is_wanted = |server: &&Server| {
             common.only.is_empty() || common.only.iter().any(|name| name == server.name)
         };
-        let servers: Vec<_> = scenario.servers.iter().filter(is_wanted).collect();
+        let mut servers: Vec<_> = scenario.servers.iter().filter(is_wanted).collect();
         eprintln!("building");
-        let programs = Programs::build(&servers, common.ours.as_deref())?;
+        let programs = Programs::build(&mut servers, common.ours.as_deref())?;
         Ok(Self {
             scenario,
             servers,
@@ -110,23 +117,34 @@ impl Bench {
             .args(under)
             .arg(self.programs.path(server))
             .args(server.arguments);
+        let spoken = server.instead.unwrap_or(self.scenario);
         let child = Child::start(&mut command)?;
         let address = child
-            .expect(
-                &format!("listening {} ", self.scenario.protocol),
-                START_LIMIT,
-            )
+            .expect(&format!("listening {} ", spoken.protocol), START_LIMIT)
             .with_context(|| format!("the server `{}` did not start", server.name))?
             .trim()
             .parse()
             .context("the server announced no address")?;
-        Ok(Running { child, address })
+        let load = spoken.load;
+        Ok(Running {
+            child,
+            address,
+            load,
+        })
     }
 
-    /// Starts the scenario's load client with these options and values.
-    pub fn start_load(&self, options: &[(&str, &dyn ToString)]) -> anyhow::Result<Child> {
+    /// Starts the load client for a server with these options and values.
+    pub fn start_load(
+        &self,
+        server: &Running,
+        options: &[(&str, &dyn ToString)],
+    ) -> anyhow::Result<Child> {
         let mut command = pinned(self.client_cpu);
-        command.arg(self.programs.load()).args(self.scenario.load);
+        command
+            .arg(self.programs.load())
+            .args(server.load)
+            .arg("--connect")
+            .arg(server.address.to_string());
         for (name, value) in options {
             command.arg(name).arg(value.to_string());
         }
@@ -136,19 +154,19 @@ impl Bench {
     /// Starts a load client, which is connected and warm when this returns.
     pub fn start_warm_load(
         &self,
-        address: SocketAddr,
+        server: &Running,
         shape: &Shape,
         warmup: u64,
         messages: u64,
     ) -> anyhow::Result<Child> {
-        let load = self.start_load(&[
-            ("--connect", &address),
-            ("--connections", &shape.connections),
+        let options: [(&str, &dyn ToString); 5] = [
+            ("--connections", &shape.connections(self.scenario)),
             ("--size", &shape.size(self.scenario)),
             ("--outstanding", &shape.outstanding),
             ("--warmup", &warmup),
             ("--messages", &messages),
-        ])?;
+        ];
+        let load = self.start_load(server, &options)?;
         load.expect("connected ", RUN_LIMIT)?;
         load.expect("warm", RUN_LIMIT)?;
         Ok(load)

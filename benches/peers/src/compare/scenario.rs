@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 
-use crate::load::{Connection, Http, Tcp, Udp};
+use crate::load::{Broadcast, Connection, Http, Tcp, Udp};
 
 /// Where a server's program comes from.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub enum Program {
     C(&'static str),
     /// A binary of this package.
     Peer(&'static str),
+    /// A C++ file of `cpp/`, by its name without `.cpp`, on uWebSockets.
+    Uws(&'static str),
 }
 
 /// The server that this is all about.
@@ -24,6 +26,20 @@ pub struct Server {
     pub name: &'static str,
     pub program: Program,
     pub arguments: &'static [&'static str],
+    /// What it speaks, and is spoken to, where that is something below what the
+    /// scenario is about.
+    pub instead: Option<&'static Scenario>,
+}
+
+impl Server {
+    const fn new(name: &'static str, program: Program, arguments: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            program,
+            arguments,
+            instead: None,
+        }
+    }
 }
 
 /// Servers that do the same for the same client.
@@ -39,30 +55,25 @@ pub struct Scenario {
     pub sized: &'static str,
     /// Bytes, when nothing else is said.
     pub size: usize,
+    /// How many there are, when nothing else is said.
+    pub connections: usize,
     /// How many are sent and counted in a run, when nothing else is said.
     pub messages: u64,
     /// The load client's command.
     pub load: &'static [&'static str],
     pub servers: &'static [Server],
-    /// The server that the others are divided by.
-    pub baseline: &'static str,
+    /// The servers that the others are divided by.
+    pub baselines: &'static [&'static str],
+    /// The server that is subtracted from the others.
+    pub floor: Option<&'static str>,
 }
 
-const C: Server = Server {
-    name: "c",
-    program: Program::C("epoll_echo"),
-    arguments: &["127.0.0.1:0"],
-};
-const MIO: Server = Server {
-    name: "mio",
-    program: Program::Peer("mio_echo"),
-    arguments: &["127.0.0.1:0"],
-};
-const TOKIO: Server = Server {
-    name: "tokio",
-    program: Program::Peer("tokio_echo"),
-    arguments: &["127.0.0.1:0"],
-};
+/// Any free port of the loopback interface.
+const ANY: &[&str] = &["127.0.0.1:0"];
+
+const C: Server = Server::new("c", Program::C("epoll_echo"), ANY);
+const MIO: Server = Server::new("mio", Program::Peer("mio_echo"), ANY);
+const TOKIO: Server = Server::new("tokio", Program::Peer("tokio_echo"), ANY);
 
 pub const TCP: Scenario = Scenario {
     protocol: "tcp",
@@ -70,67 +81,47 @@ pub const TCP: Scenario = Scenario {
     unit: "message",
     sized: "messages",
     size: Tcp::SIZE,
+    connections: 50,
     messages: 200_000,
     load: &[],
     servers: &[
         C,
         MIO,
         TOKIO,
-        Server {
-            name: OURS,
-            program: Program::Example("echo"),
-            arguments: &["--tcp", "127.0.0.1:0"],
-        },
+        Server::new(OURS, Program::Example("echo"), &["--tcp", "127.0.0.1:0"]),
     ],
-    baseline: "c",
+    baselines: &["c"],
+    floor: None,
 };
 
 /// Each server has one socket, which all clients share.
 pub const UDP: Scenario = Scenario {
     protocol: "udp",
     title: "UDP echo",
-    unit: "message",
-    sized: "messages",
     size: Udp::SIZE,
-    messages: 200_000,
     load: &["udp"],
     servers: &[
-        Server {
-            name: "c",
-            program: Program::C("epoll_udp"),
-            arguments: &["127.0.0.1:0"],
-        },
-        Server {
-            name: "mio",
-            program: Program::Peer("mio_udp"),
-            arguments: &["127.0.0.1:0"],
-        },
-        Server {
-            name: "tokio",
-            program: Program::Peer("tokio_udp"),
-            arguments: &["127.0.0.1:0"],
-        },
-        Server {
-            name: OURS,
-            program: Program::Example("echo"),
-            arguments: &["--udp", "127.0.0.1:0"],
-        },
+        Server::new("c", Program::C("epoll_udp"), ANY),
+        Server::new("mio", Program::Peer("mio_udp"), ANY),
+        Server::new("tokio", Program::Peer("tokio_udp"), ANY),
+        Server::new(OURS, Program::Example("echo"), &["--udp", "127.0.0.1:0"]),
     ],
-    baseline: "c",
+    ..TCP
 };
 
 /// Many silent connections: switchboard would close them, or refuse some, with
 /// the limits that it has by default.
 pub const TCP_IDLE: Scenario = Scenario {
+    title: "TCP",
     load: &["idle"],
     servers: &[
         C,
         MIO,
         TOKIO,
-        Server {
-            name: OURS,
-            program: Program::Example("echo"),
-            arguments: &[
+        Server::new(
+            OURS,
+            Program::Example("echo"),
+            &[
                 "--tcp",
                 "127.0.0.1:0",
                 "--idle-timeout",
@@ -138,7 +129,7 @@ pub const TCP_IDLE: Scenario = Scenario {
                 "--max-connections",
                 "20000",
             ],
-        },
+        ),
     ],
     ..TCP
 };
@@ -154,18 +145,98 @@ pub const HTTP: Scenario = Scenario {
     messages: 150_000,
     load: &["http"],
     servers: &[
+        Server::new("hyper", Program::Peer("hyper_http"), ANY),
+        Server::new(OURS, Program::Peer("switchboard_http"), ANY),
+    ],
+    baselines: &["hyper"],
+    ..TCP
+};
+
+const FASTWEBSOCKETS: Server =
+    Server::new("fastwebsockets", Program::Peer("fastwebsockets_ws"), ANY);
+const TUNGSTENITE: Server = Server::new("tungstenite", Program::Peer("tungstenite_ws"), ANY);
+const UWEBSOCKETS: &str = "uwebsockets";
+const UWS: Program = Program::Uws("uws_ws");
+const SWITCHBOARD_WS: Server = Server::new(OURS, Program::Peer("switchboard_ws"), ANY);
+
+/// Messages of text, each in one frame.
+pub const WS: Scenario = Scenario {
+    protocol: "ws",
+    title: "WebSocket echo",
+    size: 20,
+    load: &["ws"],
+    servers: &[
+        FASTWEBSOCKETS,
+        TUNGSTENITE,
+        Server::new(UWEBSOCKETS, UWS, &["127.0.0.1"]),
+        SWITCHBOARD_WS,
+        // What a message costs anyway: the same bytes without frames.
         Server {
-            name: "hyper",
-            program: Program::Peer("hyper_http"),
-            arguments: &["127.0.0.1:0"],
-        },
-        Server {
-            name: OURS,
-            program: Program::Peer("switchboard_http"),
-            arguments: &["127.0.0.1:0"],
+            instead: Some(&TCP),
+            ..Server::new("switchboard-tcp", Program::Peer("switchboard_tcp"), ANY)
         },
     ],
-    baseline: "hyper",
+    baselines: &["fastwebsockets", "tungstenite"],
+    floor: Some("switchboard-tcp"),
+    ..TCP
+};
+
+/// Some send, and each message goes to all.
+pub const WS_BROADCAST: Scenario = Scenario {
+    title: "WebSocket broadcast, 10 senders",
+    unit: "delivered message",
+    size: Broadcast::SIZE,
+    connections: 1000,
+    messages: 500_000,
+    load: &["broadcast"],
+    servers: &[
+        Server::new(
+            "tungstenite",
+            Program::Peer("tungstenite_ws"),
+            &["127.0.0.1:0", "--broadcast"],
+        ),
+        Server::new(
+            "tungstenite-batch",
+            Program::Peer("tungstenite_ws"),
+            &["127.0.0.1:0", "--broadcast", "--batch"],
+        ),
+        Server::new(UWEBSOCKETS, UWS, &["127.0.0.1", "--broadcast"]),
+        Server::new(
+            OURS,
+            Program::Peer("switchboard_ws"),
+            &["127.0.0.1:0", "--broadcast"],
+        ),
+    ],
+    baselines: &["tungstenite", "tungstenite-batch"],
+    floor: None,
+    ..WS
+};
+
+pub const WS_IDLE: Scenario = Scenario {
+    title: "WebSocket",
+    load: &["idle", "--protocol", "ws"],
+    servers: &[
+        FASTWEBSOCKETS,
+        TUNGSTENITE,
+        Server::new(UWEBSOCKETS, UWS, &["127.0.0.1"]),
+        SWITCHBOARD_WS,
+    ],
+    ..WS
+};
+
+/// With the servers that can compress: fastwebsockets and tungstenite cannot.
+pub const WS_IDLE_DEFLATE: Scenario = Scenario {
+    title: "WebSocket, compressed without context take-over",
+    load: &["idle", "--protocol", "ws", "--deflate"],
+    servers: &[
+        Server::new(UWEBSOCKETS, UWS, &["127.0.0.1", "--deflate"]),
+        Server::new(
+            OURS,
+            Program::Peer("switchboard_ws"),
+            &["127.0.0.1:0", "--deflate"],
+        ),
+    ],
+    ..WS
 };
 
 /// The scenarios in which each message is answered.
@@ -174,6 +245,8 @@ pub enum Protocol {
     Tcp,
     Udp,
     Http,
+    Ws,
+    WsBroadcast,
 }
 
 impl Protocol {
@@ -182,6 +255,8 @@ impl Protocol {
             Self::Tcp => &TCP,
             Self::Udp => &UDP,
             Self::Http => &HTTP,
+            Self::Ws => &WS,
+            Self::WsBroadcast => &WS_BROADCAST,
         }
     }
 }

@@ -131,8 +131,7 @@ fn measure(
         .to_vec();
     strace.push(output.display().to_string());
     let running = bench.start_server(server, &strace)?;
-    let mut load =
-        bench.start_warm_load(running.address, &arguments.shape, 0, arguments.messages)?;
+    let mut load = bench.start_warm_load(&running, &arguments.shape, 0, arguments.messages)?;
     run_counted(&mut load)?;
     running.child.terminate()?;
     // A server that ends gracefully waits for its clients.

@@ -1,13 +1,16 @@
 //! What the engine asks of a transport, and what all connections share.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
+use super::Shape;
 use super::pattern::Pattern;
+
+/// Bytes that are read at a time.
+pub const BUFFER: usize = 64 * 1024;
 
 /// One connection to the server, registered under its own token.
 pub trait Connection: Sized {
@@ -18,12 +21,22 @@ pub trait Connection: Sized {
     /// No answer at all for this long means that messages are lost.
     const SILENCE: Duration;
 
-    /// What is sent, in slices of up to `longest` bytes.
-    fn pattern(longest: usize) -> Pattern {
-        Pattern::new(longest)
+    /// What is sent: as many messages in one piece as may be outstanding.
+    fn pattern(shape: &Shape) -> Pattern {
+        Pattern::new(BUFFER.max(shape.outstanding * shape.size))
     }
 
-    fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self>;
+    /// What comes back, where that is the same whoever answers.
+    fn answers(_: &Shape) -> Pattern {
+        Pattern::new(BUFFER)
+    }
+
+    fn open(
+        address: SocketAddr,
+        shape: &Shape,
+        registry: &Registry,
+        token: Token,
+    ) -> anyhow::Result<Self>;
 
     /// Sends so many more messages, after what an earlier call left over.
     fn send(&mut self, messages: u64, tools: &mut Tools) -> anyhow::Result<()>;
@@ -42,6 +55,7 @@ pub struct Tools {
     /// Bytes of a message.
     pub size: usize,
     pub pattern: Pattern,
+    pub answers: Pattern,
     /// Holds any datagram.
     pub buffer: Vec<u8>,
 }

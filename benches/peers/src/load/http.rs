@@ -1,6 +1,5 @@
 //! An HTTP connection of the load client: a request for each response.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +9,8 @@ use mio::{Registry, Token};
 
 use crate::http::{BODY, PATH};
 
-use super::connection::{Connection, Tools};
+use super::Shape;
+use super::connection::{BUFFER, Connection, Tools};
 use super::pattern::Pattern;
 use super::stream::Stream;
 
@@ -33,12 +33,19 @@ impl Connection for Http {
     const SIZES: RangeInclusive<usize> = Self::SIZE..=Self::SIZE;
     const SILENCE: Duration = Duration::from_secs(30);
 
-    fn pattern(longest: usize) -> Pattern {
-        Pattern::of(request().as_bytes(), longest)
+    fn pattern(shape: &Shape) -> Pattern {
+        let request = request();
+        let longest = BUFFER.max(shape.outstanding * request.len());
+        Pattern::of(request.as_bytes(), longest)
     }
 
-    fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let stream = Stream::open(address, registry, token)?;
+    fn open(
+        address: SocketAddr,
+        _: &Shape,
+        registry: &Registry,
+        token: Token,
+    ) -> anyhow::Result<Self> {
+        let stream = Stream::register(Stream::connect(address)?, registry, token)?;
         Ok(Self {
             stream,
             responses: Responses::default(),
@@ -190,7 +197,12 @@ mod tests {
 
     #[test]
     fn the_pattern_is_one_request_after_another() {
-        let pattern = Http::pattern(1000);
+        let pattern = Http::pattern(&Shape {
+            connections: 1,
+            size: Http::SIZE,
+            outstanding: 2,
+            deflate: false,
+        });
         let whole = request();
         assert_eq!(pattern.period(), whole.len());
         let (from, length) = (whole.len() as u64 * 7, whole.len() * 2);

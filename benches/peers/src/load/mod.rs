@@ -1,12 +1,14 @@
 //! The load client's engine: a closed loop over many connections, on one
 //! thread and one mio poll. Run by `src/bin/load.rs`.
 
+mod broadcast;
 mod connection;
 mod http;
 mod pattern;
 mod stream;
 mod tcp;
 mod udp;
+mod ws;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,15 +17,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use mio::{Events, Poll, Token};
 
-use connection::Tools;
+use connection::{BUFFER, Tools};
 
+pub use broadcast::Broadcast;
 pub use connection::Connection;
 pub use http::Http;
 pub use tcp::Tcp;
 pub use udp::Udp;
+pub use ws::Ws;
 
 const EVENTS: usize = 1024;
-const BUFFER: usize = 64 * 1024;
 /// More lost messages in one run than this, and it measures something else.
 const MOST_LOST: u64 = 10;
 
@@ -32,6 +35,8 @@ pub struct Shape {
     pub connections: usize,
     pub size: usize,
     pub outstanding: usize,
+    /// Offers to compress messages, where the protocol has that.
+    pub deflate: bool,
 }
 
 /// What is left to do in one run of [`Load::run`].
@@ -79,7 +84,7 @@ impl<C: Connection> Load<C> {
         let poll = Poll::new()?;
         let connections = (0..shape.connections)
             .map(|index| {
-                C::open(address, poll.registry(), Token(index))
+                C::open(address, shape, poll.registry(), Token(index))
                     .with_context(|| format!("cannot open connection {}", index + 1))
             })
             .collect::<anyhow::Result<_>>()?;
@@ -89,7 +94,8 @@ impl<C: Connection> Load<C> {
             connections,
             tools: Tools {
                 size: shape.size,
-                pattern: C::pattern(BUFFER.max(shape.outstanding * shape.size)),
+                pattern: C::pattern(shape),
+                answers: C::answers(shape),
                 buffer: vec![0; BUFFER],
             },
             outstanding: shape.outstanding as u64,

@@ -1,26 +1,32 @@
 //! A TCP socket of the load client, and what it has still to write.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::connection::Tools;
 use super::pattern::Pattern;
 
 pub struct Stream {
     socket: TcpStream,
     sent: u64,
     queued: u64,
+    received: u64,
 }
 
 impl Stream {
     /// Connects in blocking mode: the next connection is then only tried when
     /// the server's backlog has taken this one.
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
-        let socket = std::net::TcpStream::connect(address)?;
+    pub fn connect(address: SocketAddr) -> io::Result<net::TcpStream> {
+        let socket = net::TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    pub fn register(socket: net::TcpStream, registry: &Registry, token: Token) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
@@ -28,6 +34,7 @@ impl Stream {
             socket,
             sent: 0,
             queued: 0,
+            received: 0,
         })
     }
 
@@ -48,6 +55,31 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Writes what is so little that the socket has room for it.
+    pub fn send_at_once(&mut self, data: &[u8]) -> anyhow::Result<()> {
+        let written = self.socket.write(data).context("cannot send")?;
+        ensure!(written == data.len(), "a socket has no room for a message");
+        Ok(())
+    }
+
+    /// Reads until the socket is empty, checks each byte, and returns how many
+    /// messages of `length` bytes are complete by that.
+    pub fn receive_answers(&mut self, length: usize, tools: &mut Tools) -> anyhow::Result<u64> {
+        let (length, answers) = (length as u64, &tools.answers);
+        let before = self.received;
+        let mut received = before;
+        self.receive(&mut tools.buffer, |data| {
+            ensure!(
+                data == answers.at(received, data.len()),
+                "wrong bytes came back after byte {received}"
+            );
+            received += data.len() as u64;
+            Ok(())
+        })?;
+        self.received = received;
+        Ok(received / length - before / length)
     }
 
     /// Reads until the socket is empty, and has each piece taken.

@@ -4,7 +4,7 @@
 //! A datagram is its number and then a piece of the pattern at that number, so
 //! that one which is lost, doubled, changed or echoed to another peer is seen.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
+use super::Shape;
 use super::connection::{Connection, Tools};
 use super::pattern::Pattern;
 
@@ -34,7 +35,12 @@ impl Connection for Udp {
     const SIZES: RangeInclusive<usize> = NUMBER..=65_507;
     const SILENCE: Duration = Duration::from_secs(1);
 
-    fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+    fn open(
+        address: SocketAddr,
+        _: &Shape,
+        registry: &Registry,
+        token: Token,
+    ) -> anyhow::Result<Self> {
         let any = match address {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -140,7 +146,7 @@ fn number(datagram: &[u8], size: usize, pattern: &Pattern) -> anyhow::Result<u64
 mod tests {
     use std::thread::{self, JoinHandle};
 
-    use super::super::{Load, Run, Shape};
+    use super::super::{Load, Run};
     use super::*;
 
     /// Runs a load against a server that does with each datagram, by its index,
@@ -175,6 +181,7 @@ mod tests {
         connections: 3,
         size: 64,
         outstanding: 2,
+        deflate: false,
     };
 
     fn error(outcome: anyhow::Result<Run>) -> String {
