@@ -148,6 +148,14 @@ impl<T> Slots<T> {
         self.slab.get_mut(id.slot())?.as_mut()
     }
 
+    /// Makes something else of a value, under the same id.
+    pub(crate) fn change(&mut self, id: ConnId, change: impl FnOnce(T) -> T) {
+        if self.contains(id) {
+            let value = &mut self.slab[id.slot()];
+            *value = value.take().map(change);
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         if !self.contains(id) {
             return None;

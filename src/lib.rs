@@ -93,6 +93,8 @@ pub use net::websocket;
 #[cfg(feature = "inherited")]
 pub use net::{Inherited, inherited};
 pub use net::{source, stdin, tcp, udp};
+#[cfg(feature = "tls")]
+pub use reactor::tls;
 pub use reactor::{
     Address, Adoptable, Bind, Bound, Census, Clock, CloseReason, Config, Connections, Dial, Driver,
     DriverId, Exhaustion, Form, Framer, Full, Histogram, Hub, Info, Interface, Kind, Limits,

@@ -64,8 +64,12 @@ impl Hub {
             return Accepted::Skipped;
         }
         let (driver, limits) = (listener.driver, Rc::clone(&listener.limits));
+        let tls = listener.tls.clone();
         let mut socket = Socket::new(stream, peer, driver, limits, now);
         socket.listener = Some(listener_id);
+        if let Some(acceptance) = tls {
+            return self.begin_handshake(socket, &acceptance);
+        }
         match self.take_stream(socket) {
             Ok(id) => {
                 log::trace!("accept {id} from {peer:?}");

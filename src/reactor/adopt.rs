@@ -37,6 +37,27 @@ impl Hub {
         Ok(Listening { id, local_addr })
     }
 
+    /// Has a listener begin the sessions of further clients with other certificates, or other options.
+    /// Sessions that have begun stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit together, or `id` is no listener that speaks TLS. All stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&mut self, id: ConnId, server: &super::tls::Server) -> io::Result<()> {
+        let acceptance = server.build()?;
+        match self.slots.get_mut(id) {
+            Some(Entry::Listener(listener)) if listener.tls.is_some() => {
+                listener.tls = Some(acceptance);
+                Ok(())
+            }
+            _ => {
+                let text = format!("{id} is no listener that speaks TLS");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+        }
+    }
+
     /// Takes in a stream that exists already: one end of a pair, or what a parent process left us.
     /// The driver's `on_open` follows in the next turn, with [`Origin::Adopted`].
     ///

@@ -34,6 +34,9 @@ pub struct Config {
     pub write_budget: usize,
     /// Connections accepted from one listener in a row. Default 256; gevent's `max_accept` is 100.
     pub accept_budget: usize,
+    /// Steps of TLS handshakes taken in one turn, each of which costs as much as thousands of
+    /// messages. Default 5, as uSockets.
+    pub handshake_budget: usize,
     /// Jobs from other threads run in one turn. Default 1,024.
     pub remote_budget: usize,
     /// Jobs from other threads that may wait; beyond it [`Remote::post`](crate::Remote::post) says
@@ -73,6 +76,7 @@ impl Config {
             &mut self.read_budget,
             &mut self.write_budget,
             &mut self.accept_budget,
+            &mut self.handshake_budget,
             &mut self.remote_budget,
             &mut self.blocking_threads,
             &mut self.blocking_queue,
@@ -91,6 +95,7 @@ impl Default for Config {
             read_budget: 64 * 1024,
             write_budget: 256 * 1024,
             accept_budget: 256,
+            handshake_budget: 5,
             remote_budget: 1_024,
             remote_capacity: 65_536,
             blocking_threads: 4,

@@ -2,12 +2,16 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Target;
 use super::config::Limits;
+#[cfg(feature = "tls")]
+use super::tls;
+use super::tls::Session;
 
 /// Patience with a dial that names none: enough for a few lost packets. Linux alone would try for
 /// over two minutes (`tcp_syn_retries` 6).
@@ -34,6 +38,9 @@ pub struct Dial {
     pub(crate) deadline: Duration,
     pub(crate) ticket: Option<Box<dyn Any>>,
     pub(crate) limits: Option<Limits>,
+    pub(crate) tls: Option<Box<Session>>,
+    /// Why nothing can come of it.
+    pub(crate) error: Option<io::Error>,
 }
 
 /// By what a connection is made.
@@ -76,6 +83,8 @@ impl Dial {
             deadline: DEADLINE,
             ticket: None,
             limits: None,
+            tls: None,
+            error: None,
         }
     }
 
@@ -98,6 +107,27 @@ impl Dial {
     pub fn ticket(mut self, ticket: impl Any) -> Self {
         self.ticket = Some(Box::new(ticket));
         self
+    }
+
+    /// Speaks TLS with a server of this name, for which its certificate has to be. By UDP this means
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When that is no name that a certificate could be for, or what the client is made of does not
+    /// fit together.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, client: &tls::Client, name: &str) -> io::Result<Self> {
+        self.tls = Some(Box::new(client.session(name)?));
+        Ok(self)
+    }
+
+    /// One that comes to nothing, for this reason.
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    pub(crate) fn hopeless(error: io::Error) -> Self {
+        let mut dial = Self::by(Way::Tcp, Target::Ip(Vec::new()));
+        dial.error = Some(error);
+        dial
     }
 
     /// The limits of the connection. Default: [`Config::limits`](crate::Config::limits), but

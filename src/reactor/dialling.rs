@@ -21,12 +21,14 @@ use super::config::Limits;
 use super::dial::{Dial, Way};
 use super::driver::{DriverId, Origin};
 use super::entry::Entry;
+use super::handshake::Handshake;
 use super::hub::{Due, Errand, Hub, token};
 use super::life::Life;
 use super::session::Datagrams;
 use super::socket::{Flags, Socket};
 use super::stream::Stream;
 use super::timers::TimerId;
+use super::tls::Session;
 
 /// How long an address may keep the next one waiting: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -54,6 +56,7 @@ pub(crate) struct Dialling {
     patience: Duration,
     deadline: Option<TimerId>,
     ticket: Option<Box<dyn Any>>,
+    tls: Option<Box<Session>>,
 }
 
 /// A dial that came to nothing, on its way to the driver.
@@ -86,7 +89,7 @@ impl Hub {
             addresses,
             attempts: Vec::new(),
             next: None,
-            error: None,
+            error: dial.error,
             flags: Flags::default(),
             driver,
             limits: Rc::new(limits),
@@ -94,6 +97,7 @@ impl Hub {
             patience: dial.deadline,
             deadline: self.deadlines.insert(deadline, (id, Due::Patience)),
             ticket: dial.ticket,
+            tls: dial.tls,
         })));
         match name {
             Some(name) => self.dial_name(id, name),
@@ -269,10 +273,23 @@ impl Hub {
         // What the events so far said of reading, and of its end, was not kept.
         socket.flags.set(Flags::READABLE);
         socket.flags.set(Flags::URGENT);
-        for timer in [dialling.deadline, dialling.next].into_iter().flatten() {
-            self.deadlines.cancel(timer);
+        if let Some(next) = dialling.next {
+            self.deadlines.cancel(next);
         }
         let (driver, ticket) = (dialling.driver, dialling.ticket.take());
+        let (patience, deadline) = (dialling.patience, dialling.deadline);
+        if let Some(session) = dialling.tls.take() {
+            socket.secure(session);
+            let handshake = Handshake::dialled(socket, patience, deadline, ticket);
+            if let Some(entry) = self.slots.get_mut(id) {
+                *entry = Entry::Handshake(Box::new(handshake));
+            }
+            self.queue(id);
+            return None;
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.cancel(deadline);
+        }
         self.count_in(driver);
         if let Some(entry) = self.slots.get_mut(id) {
             *entry = Entry::Stream(socket);

@@ -239,6 +239,11 @@ pub enum CloseReason {
     Shutdown,
     /// A time-out passed.
     TimedOut(Timeout),
+    /// What came is not what TLS would have, or the peer has said by an alert that it gives up.
+    Tls,
+    /// The stream ended, and the peer had not said by TLS that nothing follows: somebody else may
+    /// have cut it off.
+    Truncated,
     /// The driver left more bytes unconsumed than it had said.
     Unconsumed,
 }
@@ -272,6 +277,8 @@ impl fmt::Display for CloseReason {
             Self::TimedOut(Timeout::Idle) => f.write_str("idle for too long"),
             Self::TimedOut(Timeout::Lifetime) => f.write_str("lifetime over"),
             Self::TimedOut(Timeout::Read) => f.write_str("silent for too long"),
+            Self::Tls => f.write_str("TLS has failed"),
+            Self::Truncated => f.write_str("cut off: the end was not announced by TLS"),
             Self::Unconsumed => f.write_str("more bytes left unconsumed than the driver allows"),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::dialling::Dialling;
 use super::driver::{CloseReason, DriverId, Timeout};
+use super::handshake::Handshake;
 use super::life::Life;
 use super::listener::Listener;
 use super::session::{Datagrams, Session};
@@ -13,6 +14,7 @@ use super::source::Watched;
 pub(crate) enum Entry {
     Datagrams(Box<Datagrams>),
     Dial(Box<Dialling>),
+    Handshake(Box<Handshake>),
     Listener(Box<Listener>),
     Session(Session),
     Stream(Socket),
@@ -25,6 +27,7 @@ impl Entry {
         match self {
             Self::Datagrams(datagrams) => datagrams.flags,
             Self::Dial(dialling) => dialling.flags,
+            Self::Handshake(handshake) => handshake.socket.flags,
             Self::Listener(listener) => listener.flags,
             Self::Session(session) => session.flags,
             Self::Stream(socket) => socket.flags,
@@ -37,6 +40,7 @@ impl Entry {
         match self {
             Self::Datagrams(datagrams) => &mut datagrams.flags,
             Self::Dial(dialling) => &mut dialling.flags,
+            Self::Handshake(handshake) => &mut handshake.socket.flags,
             Self::Listener(listener) => &mut listener.flags,
             Self::Session(session) => &mut session.flags,
             Self::Stream(socket) => &mut socket.flags,
@@ -54,7 +58,7 @@ impl Entry {
     #[inline]
     pub(crate) const fn driver(&self) -> Option<DriverId> {
         match self {
-            Self::Dial(_) | Self::Listener(_) => None,
+            Self::Dial(_) | Self::Handshake(_) | Self::Listener(_) => None,
             Self::Datagrams(datagrams) => Some(datagrams.driver),
             Self::Session(session) => Some(session.driver),
             Self::Stream(socket) => Some(socket.driver),
@@ -65,7 +69,7 @@ impl Entry {
     /// Why it ends, in the words of `on_close`.
     pub(crate) const fn reason_mut(&mut self) -> Option<&mut CloseReason> {
         match self {
-            Self::Dial(_) | Self::Listener(_) => None,
+            Self::Dial(_) | Self::Handshake(_) | Self::Listener(_) => None,
             Self::Datagrams(datagrams) => Some(&mut datagrams.reason),
             Self::Session(session) => Some(&mut session.reason),
             Self::Stream(socket) => Some(&mut socket.reason),

@@ -175,7 +175,12 @@ impl Hub {
         let listeners: Vec<_> = self
             .slots
             .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Listener(_) | Entry::Dial(_)))
+            .filter(|(_, entry)| {
+                matches!(
+                    entry,
+                    Entry::Listener(_) | Entry::Dial(_) | Entry::Handshake(_)
+                )
+            })
             .map(|(id, _)| id)
             .collect();
         for id in listeners {
@@ -206,6 +211,9 @@ impl Hub {
         }
         if let Entry::Dial(_) = entry {
             return self.dial_failed(id, cancelled());
+        }
+        if let Entry::Handshake(_) = entry {
+            return self.handshake_failed(id, cancelled());
         }
         let closing = entry.flags().has(Flags::CLOSING);
         entry.flags_mut().set(Flags::DEAD);

@@ -380,6 +380,14 @@ impl Hub {
         }
         match &mut entry {
             Entry::Dial(_) | Entry::Session(_) => return,
+            Entry::Handshake(handshake) => {
+                let socket = &mut handshake.socket;
+                socket.stream.deregister(&self.registry);
+                let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
+                if let Some(Entry::Listener(listener)) = listener {
+                    listener.leave(socket.peer);
+                }
+            }
             Entry::Datagrams(datagrams) => {
                 if let Err(error) = self.registry.deregister(&mut datagrams.socket) {
                     log::debug!("deregister: {error}");

@@ -15,6 +15,8 @@ use super::address::{Address, Target, context};
 use super::config::Limits;
 use super::options::Options;
 use super::stream::Acceptor;
+#[cfg(feature = "tls")]
+use super::tls;
 use super::unix::{self, SocketFile};
 
 /// An address to listen on, and how.
@@ -50,6 +52,8 @@ pub struct Listen {
     pub(crate) max_per_source: Option<usize>,
     pub(crate) exhaustion: Exhaustion,
     pub(crate) limits: Option<Limits>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Server>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +116,8 @@ impl Listen {
             max_per_source: None,
             exhaustion: Exhaustion::Hold,
             limits: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -222,6 +228,13 @@ impl Listen {
     /// those that the process's umask leaves.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
+        self
+    }
+
+    /// Speaks TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, server: tls::Server) -> Self {
+        self.tls = Some(server);
         self
     }
 

@@ -12,6 +12,9 @@ use super::driver::DriverId;
 use super::listen::{Exhaustion, Listen};
 use super::socket::Flags;
 use super::stream::Acceptor;
+#[cfg(feature = "tls")]
+use super::tls;
+use super::tls::Acceptance;
 use super::unix::SocketFile;
 
 /// A listening socket in the reactor.
@@ -23,6 +26,8 @@ pub(crate) struct Listener {
     pub(crate) limits: Rc<Limits>,
     pub(crate) local_addr: Address,
     pub(crate) exhaustion: Exhaustion,
+    /// What sessions of TLS are begun with.
+    pub(crate) tls: Option<Acceptance>,
     /// The descriptor in reserve, with `Exhaustion::Shed`.
     pub(crate) reserve: Option<File>,
     max_connections: usize,
@@ -41,6 +46,10 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn open(listen: &Listen, driver: DriverId, limits: Rc<Limits>) -> io::Result<Self> {
+        #[cfg(feature = "tls")]
+        let tls = listen.tls.as_ref().map(tls::Server::build).transpose()?;
+        #[cfg(not(feature = "tls"))]
+        let tls = None;
         let (acceptor, file) = listen.open()?;
         let reserve = match listen.exhaustion {
             Exhaustion::Hold => None,
@@ -53,6 +62,7 @@ impl Listener {
             driver,
             limits,
             exhaustion: listen.exhaustion,
+            tls,
             reserve,
             max_connections: listen.max_connections.unwrap_or(usize::MAX),
             max_per_source: listen.max_per_source,

@@ -108,7 +108,7 @@ impl Hub {
                 bytes_written: session.bytes_written,
                 age: age(&session.life),
             }),
-            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
+            Entry::Dial(_) | Entry::Handshake(_) | Entry::Listener(_) | Entry::Watched(_) => None,
         }
     }
 
@@ -119,8 +119,26 @@ impl Hub {
             Entry::Stream(socket) => socket.peer,
             Entry::Datagrams(datagrams) => datagrams.peer,
             Entry::Session(session) => Some(session.peer),
-            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
+            Entry::Dial(_) | Entry::Handshake(_) | Entry::Listener(_) | Entry::Watched(_) => None,
         }
+    }
+
+    /// What was agreed on by TLS, and who the peer is by it. `None` for a connection without.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self, id: ConnId) -> Option<super::tls::Info> {
+        match self.slots.get(id)? {
+            Entry::Stream(socket) => Some(socket.tls.as_ref()?.info()),
+            _ => None,
+        }
+    }
+
+    /// Time since a connection was accepted, or has been made: of [`info`](Self::info) the part that
+    /// costs no system call.
+    pub fn age(&self, id: ConnId) -> Duration {
+        let life = self.slots.get(id).and_then(Entry::life);
+        life.map_or(Duration::ZERO, |life| {
+            Duration::from_millis(self.millis - life.opened)
+        })
     }
 
     /// The driver of whatever is open by this name: of [`info`](Self::info) the part that costs no
@@ -146,7 +164,7 @@ impl Hub {
             Entry::Stream(socket) => Some(socket.stream.as_fd()),
             Entry::Datagrams(datagrams) => Some(datagrams.socket.as_fd()),
             Entry::Session(session) => self.descriptor(session.socket),
-            Entry::Dial(_) | Entry::Listener(_) | Entry::Watched(_) => None,
+            Entry::Dial(_) | Entry::Handshake(_) | Entry::Listener(_) | Entry::Watched(_) => None,
         }
     }
 

@@ -95,6 +95,8 @@ pub struct Census {
     pub listeners: usize,
     /// Dials in progress.
     pub dials: usize,
+    /// TLS handshakes under way.
+    pub handshakes: usize,
     /// Other sources.
     pub sources: usize,
     /// Bytes that wait to be sent.
@@ -139,6 +141,7 @@ impl Hub {
                 Entry::Session(_) => census.sessions += 1,
                 Entry::Listener(_) => census.listeners += 1,
                 Entry::Dial(_) => census.dials += 1,
+                Entry::Handshake(_) => census.handshakes += 1,
                 Entry::Watched(_) => census.sources += 1,
             }
         }

@@ -30,6 +30,7 @@ mod driver;
 mod entry;
 mod faults;
 mod flow;
+mod handshake;
 mod hub;
 mod life;
 mod listen;
@@ -51,6 +52,11 @@ mod source;
 mod stream;
 mod sys;
 mod timers;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod topics;
 mod unix;
 
@@ -336,6 +342,10 @@ impl<A> Reactor<A> {
                 Entry::Stream(socket) => (socket.mark(event), &mut socket.flags),
                 Entry::Datagrams(datagrams) => (datagrams.mark(event), &mut datagrams.flags),
                 Entry::Watched(watched) => (watched.mark(event), &mut watched.flags),
+                Entry::Handshake(handshake) => {
+                    handshake.socket.mark(event);
+                    (true, &mut handshake.socket.flags)
+                }
                 other => (true, other.flags_mut()),
             };
             if work && !flags.has(Flags::QUEUED) {

@@ -112,6 +112,14 @@ impl Outbox {
         }
     }
 
+    /// What leaves first, as far as it lies in one piece.
+    pub(crate) fn front(&self) -> &[u8] {
+        match (&self.first[self.sent..], self.more.front()) {
+            ([], Some(piece)) => piece.bytes(),
+            (first, _) => first,
+        }
+    }
+
     /// Fills `slices` from the front with at most `budget` bytes and returns how many slices and
     /// bytes that is.
     pub(crate) fn slices<'a>(

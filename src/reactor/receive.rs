@@ -92,10 +92,17 @@ impl Hub {
             }
             return Input::Nothing;
         }
+        let secure = flags.has(Flags::SECURE) && !flags.has(Flags::EOF);
         if socket.flags.take(Flags::REDELIVER) {
             if let Some(held) = socket.held.take() {
+                if socket.tls.as_ref().is_some_and(|tls| tls.has_unread()) {
+                    socket.flags.set(Flags::REDELIVER);
+                }
                 return Input::Held(held);
             }
+        }
+        if secure {
+            return self.receive_secure(id, buffer, budget);
         }
         if flags.has(Flags::EOF) {
             socket.flags.set(Flags::EOF_TOLD);

@@ -18,6 +18,10 @@ pub struct Turn {
     pub accepts: usize,
     /// Calls of `accept` that failed with anything but "would block".
     pub accept_errors: usize,
+    /// Steps of TLS handshakes.
+    pub handshakes: usize,
+    /// TLS handshakes with clients that came to nothing.
+    pub handshakes_failed: usize,
     /// Connections whose `on_close` was due.
     pub closes: usize,
     /// Timers fired.
@@ -61,6 +65,8 @@ pub struct Totals {
     pub refused: u64,
     /// Calls of `accept` that failed with anything but "would block".
     pub accept_errors: u64,
+    /// TLS handshakes with clients that came to nothing.
+    pub handshakes_failed: u64,
     /// Connections closed.
     pub closes: u64,
     /// Messages dropped at a full outbox, and datagrams that could not be sent.
@@ -84,6 +90,7 @@ impl Totals {
         self.turns += 1;
         self.accepts += turn.accepts as u64;
         self.accept_errors += turn.accept_errors as u64;
+        self.handshakes_failed += turn.handshakes_failed as u64;
         self.closes += turn.closes as u64;
         self.panics += turn.panics as u64;
         self.stale += turn.stale as u64;

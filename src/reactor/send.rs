@@ -69,6 +69,10 @@ impl Hub {
             return None;
         }
         let left = socket.outbox.take().map_or(0, |outbox| outbox.len());
+        if socket.backlog() > 0 {
+            // What is encrypted cannot be taken back.
+            socket.outbox = Some(Box::default());
+        }
         Some(data.len() - left)
     }
 
@@ -92,7 +96,7 @@ impl Hub {
             .outbox
             .get_or_insert_with(|| self.spare.pop().unwrap_or_default());
         push(outbox);
-        let backlog = outbox.len();
+        let backlog = socket.backlog();
         if backlog == 0 {
             self.spare.extend(socket.outbox.take());
             return Sent::Accepted;
@@ -210,6 +214,12 @@ impl Hub {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
             return;
         };
+        let is_told = socket.flags.has(Flags::SHUT);
+        if !is_told && socket.tls.as_mut().is_some_and(|tls| tls.close()) {
+            // That nothing follows is said first, and leaves as everything does.
+            socket.outbox = Some(Box::default());
+            return self.flush_now(id);
+        }
         if !socket.flags.has(Flags::SHUT) {
             log::trace!("shutdown {id}");
             socket.stream.shutdown_write();

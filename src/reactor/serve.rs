@@ -16,6 +16,7 @@ use super::datagram::Datagram;
 use super::dialling::{Failure, cancelled};
 use super::driver::{CloseReason, Driver, DriverId, Origin, Timeout};
 use super::entry::Entry;
+use super::handshake::SECURE_BUFFER;
 use super::hub::{Due, Errand, Hub, Owner, Stopping};
 use super::receive::Input;
 use super::socket::Flags;
@@ -29,9 +30,13 @@ impl<A> Reactor<A> {
             None => self.hub.turn.stale += 1,
             Some(Entry::Stream(socket)) => {
                 socket.flags.clear(Flags::QUEUED);
-                let (driver, output) = (socket.driver, socket.outbox.is_some());
+                let (driver, flags) = (socket.driver, socket.flags);
+                let output = socket.outbox.is_some() || flags.has(Flags::DRAINED);
+                if flags.has(Flags::SECURE) {
+                    self.make_room();
+                }
                 self.hub.serving = Some(id);
-                if output || socket.flags.has(Flags::DRAINED) {
+                if output {
                     self.drain(app, id, driver);
                 }
                 self.read(app, id, driver);
@@ -54,6 +59,13 @@ impl<A> Reactor<A> {
                 }
                 self.read_datagrams(app, id);
             }
+            Some(Entry::Handshake(_)) => {
+                self.make_room();
+                if let Some(origin) = self.hub.shake(id, &mut self.buffer) {
+                    self.open(app, id, origin);
+                    self.hub.queue(id);
+                }
+            }
             Some(Entry::Listener(_)) => self.accept(app, id),
             Some(Entry::Dial(_)) => {
                 if let Some(origin) = self.hub.dial_progress(id) {
@@ -63,6 +75,13 @@ impl<A> Reactor<A> {
             }
             Some(Entry::Watched(_)) => self.lend_source(app, id),
             Some(Entry::Session(_) | Entry::Stream(_)) | None => {}
+        }
+    }
+
+    /// Decryption needs room for what is received and for what comes of it.
+    fn make_room(&mut self) {
+        if self.buffer.len() < SECURE_BUFFER {
+            self.buffer.resize(SECURE_BUFFER, 0);
         }
     }
 
@@ -359,8 +378,10 @@ impl<A> Reactor<A> {
         let Some(entry) = self.hub.slots.get_mut(id) else {
             return;
         };
-        if let Entry::Dial(_) = entry {
-            return self.hub.dial_timed_out(id);
+        match entry {
+            Entry::Dial(_) => return self.hub.dial_timed_out(id),
+            Entry::Handshake(_) => return self.hub.handshake_timed_out(id),
+            _ => {}
         }
         let (flags, driver) = (entry.flags(), entry.driver());
         let (Some(life), Some(driver)) = (entry.life_mut(), driver) else {

@@ -26,6 +26,7 @@ use super::look::Protocol;
 use super::outbox::{MAX_SLICES, Outbox};
 use super::stream::Stream;
 use super::sys::Sys;
+use super::tls::Session;
 
 /// The state of one stream. Kept small: an idle connection is little more than this.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Socket {
         reason = "24 bytes for what most never have are too many"
     )]
     pub(crate) held: Option<Box<Vec<u8>>>,
+    /// What encrypts and decrypts all of it, if anything does.
+    pub(crate) tls: Option<Box<Session>>,
     pub(crate) listener: Option<ConnId>,
     /// `None` for a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
@@ -107,6 +110,9 @@ impl Flags {
     /// That timer is set.
     pub(crate) const RETRYING: Self = Self(1 << 21);
 
+    /// What it carries is encrypted.
+    pub(crate) const SECURE: Self = Self(1 << 24);
+
     /// Any of these stops the reading.
     pub(crate) const BLOCKED: Self =
         Self(Self::PAUSED.0 | Self::HELD_BACK.0 | Self::MOVING.0 | Self::UNOPENED.0);
@@ -114,7 +120,8 @@ impl Flags {
     pub(crate) const SENDS_REFUSED: Self =
         Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0 | Self::MUTE.0);
     /// Any of these makes reading more than a `recv`.
-    const SPECIAL: Self = Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0);
+    const SPECIAL: Self =
+        Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0 | Self::SECURE.0);
     /// Our side is to be shut.
     pub(crate) const SHUTTING: Self = Self(Self::CLOSING.0 | Self::FINISHING.0);
     /// Any of these is the end of it.
@@ -132,6 +139,17 @@ impl Flags {
     pub(crate) const fn take_backlogged(&mut self) -> bool {
         self.clear(Self::HELD_BACK);
         self.take(Self::BACKLOGGED)
+    }
+
+    /// Remembers why the kernel has taken nothing. Returns an error that is one of the connection.
+    fn refused(&mut self, error: io::Error) -> Option<io::Error> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.clear(Self::WRITABLE),
+            io::ErrorKind::Interrupted => {}
+            _ if is_shortage(&error) => self.set(Self::STALLED),
+            _ => return Some(error),
+        }
+        None
     }
 
     /// True if any bit of `other` is set.
@@ -187,11 +205,18 @@ impl Socket {
             life: Life::new(limits, now),
             outbox: None,
             held: None,
+            tls: None,
             listener: None,
             peer,
             bytes_read: 0,
             bytes_written: 0,
         }
+    }
+
+    /// Carries from here on what a session encrypts.
+    pub(crate) fn secure(&mut self, session: Box<Session>) {
+        self.tls = Some(session);
+        self.flags.set(Flags::SECURE);
     }
 
     /// Remembers what an event said. True if there is something to do about it.
@@ -286,6 +311,9 @@ impl Socket {
     /// `STALLED`.
     #[inline]
     pub(crate) fn flush(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
+        if self.tls.is_some() {
+            return self.flush_secure(sys, budget);
+        }
         let (mut written, mut calls) = (0, 0);
         let Some(outbox) = &mut self.outbox else {
             return Ok((0, 0));
@@ -312,15 +340,56 @@ impl Socket {
                         self.flags.clear(Flags::WRITABLE);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.flags.clear(Flags::WRITABLE);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_shortage(&error) => {
-                    self.flags.set(Flags::STALLED);
+                Err(error) => match self.flags.refused(error) {
+                    None => {}
+                    Some(error) => return Err(error),
+                },
+            }
+            if self.flags.has(Flags::STALLED) {
+                break;
+            }
+        }
+        self.bytes_written += written as u64;
+        Ok((written, calls))
+    }
+
+    /// As [`flush`](Self::flush), with encryption in between: no more of the outbox is encrypted
+    /// than the kernel is about to be offered.
+    fn flush_secure(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
+        let (mut written, mut calls) = (0, 0);
+        let (Some(session), Some(outbox)) = (&mut self.tls, &mut self.outbox) else {
+            return Ok((0, 0));
+        };
+        while written < budget && self.flags.has(Flags::WRITABLE) {
+            if session.outgoing().is_empty() {
+                if outbox.is_empty() {
                     break;
                 }
-                Err(error) => return Err(error),
+                let encrypted = session.send(outbox.front());
+                outbox.consume(encrypted.map_err(io::Error::other)?);
+                if session.has_unread() {
+                    self.flags.set(Flags::REDELIVER);
+                }
+            }
+            calls += 1;
+            let data = session.outgoing();
+            let data = &data[..data.len().min(budget - written)];
+            let offered = data.len();
+            match sys.send(&self.stream, data) {
+                Ok(sent) => {
+                    session.consume(sent);
+                    written += sent;
+                    if sent < offered {
+                        self.flags.clear(Flags::WRITABLE);
+                    }
+                }
+                Err(error) => match self.flags.refused(error) {
+                    None => {}
+                    Some(error) => return Err(error),
+                },
+            }
+            if self.flags.has(Flags::STALLED) {
+                break;
             }
         }
         self.bytes_written += written as u64;
@@ -330,7 +399,8 @@ impl Socket {
     /// Bytes waiting to be sent.
     #[inline]
     pub(crate) fn backlog(&self) -> usize {
-        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+        let encrypted = self.tls.as_ref().map_or(0, |tls| tls.outgoing().len());
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len()) + encrypted
     }
 
     /// True if only sending has come to an end: a peer by Unix socket that has closed is told of by
@@ -371,7 +441,7 @@ mod tests {
     #[test]
     fn a_socket_stays_small() {
         // mio's streams carry the poller's number in debug builds.
-        let allowed = if cfg!(debug_assertions) { 168 } else { 152 };
+        let allowed = if cfg!(debug_assertions) { 176 } else { 160 };
         assert!(
             size_of::<Socket>() <= allowed,
             "{} bytes",

@@ -28,7 +28,9 @@ impl<A> Driver<A> for Server<A> {
         }
         let mut conn = Conn::new(options.proxy_protocol, options.max_head);
         conn.peer = hub.peer_addr(id).map(|peer| peer.ip());
-        conn.deadline = Some(hub.now() + options.head_timeout);
+        // From being accepted on: a handshake of TLS counts.
+        let patience = options.head_timeout.saturating_sub(hub.age(id));
+        conn.deadline = Some(hub.now() + patience);
         arm(hub, id, &mut conn);
         self.conns.insert(id, conn);
     }

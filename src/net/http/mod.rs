@@ -64,6 +64,7 @@ mod mount;
 mod options;
 mod patience;
 mod proxy;
+mod redirect;
 mod refusal;
 mod request;
 mod response;
@@ -94,6 +95,7 @@ pub use metrics::Metrics;
 pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
 pub use proxy::Proxy;
+pub use redirect::HttpsRedirect;
 pub use request::Request;
 #[cfg(feature = "websocket")]
 pub(super) use response::push_field;

@@ -6,6 +6,9 @@ use std::io;
 use std::time::Duration;
 
 use crate::net::http::push_field;
+use crate::reactor;
+#[cfg(feature = "tls")]
+use crate::reactor::tls;
 
 /// A WebSocket URL to connect to, and how. It goes to [`Endpoint::connect`](super::Endpoint).
 ///
@@ -25,12 +28,17 @@ pub struct Dial {
     pub(super) target: String,
     pub(super) protocols: Vec<String>,
     pub(super) fields: Vec<u8>,
+    /// By TLS, if that is wanted: with what was said of it.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Option<tls::Client>>,
     pub(super) deadline: Option<Duration>,
     pub(super) ticket: Option<Box<dyn Any>>,
 }
 
 impl Dial {
-    /// To `ws://HOST[:PORT][/PATH]`.
+    /// To `ws://HOST[:PORT][/PATH]`, or with TLS to `wss://`: the server's certificate has to be for
+    /// that host, and whom the system trusts has to vouch for it, unless [`tls`](Self::tls) says
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -40,13 +48,15 @@ impl Dial {
             let text = format!("`{}` {what}", url.escape_debug());
             io::Error::new(io::ErrorKind::InvalidInput, text)
         };
-        let rest = match url.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("wss") => {
-                return Err(bad("needs TLS, which is not here yet"));
-            }
+        let (rest, usual) = match url.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => (rest, ":80"),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("wss") => (rest, ":443"),
             _ => return Err(bad("is no URL of WebSocket: write ws://HOST:PORT/PATH")),
         };
+        #[cfg(not(feature = "tls"))]
+        if usual == ":443" {
+            return Err(bad("needs TLS: build with the feature `tls`"));
+        }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(end);
         if host.is_empty() || host.contains('@') {
@@ -71,9 +81,9 @@ impl Dial {
             address: if has_port {
                 host.to_owned()
             } else {
-                format!("{host}:80")
+                format!("{host}{usual}")
             },
-            host: host.strip_suffix(":80").unwrap_or(host).to_owned(),
+            host: host.strip_suffix(usual).unwrap_or(host).to_owned(),
             target: if target.starts_with('/') {
                 target.to_owned()
             } else {
@@ -81,9 +91,34 @@ impl Dial {
             },
             protocols: Vec::new(),
             fields: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: (usual == ":443").then_some(None),
             deadline: None,
             ticket: None,
         })
+    }
+
+    /// Whom to trust, and what to show, when the URL is of `wss://`. Means nothing otherwise.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, client: &tls::Client) -> Self {
+        self.tls = self.tls.map(|_| Some(client.clone()));
+        self
+    }
+
+    /// The connection below.
+    pub(super) fn below(&self) -> reactor::Dial {
+        let dial = reactor::Dial::tcp(self.address.as_str());
+        #[cfg(feature = "tls")]
+        if let Some(client) = &self.tls {
+            let name = self.address.rsplit_once(':').map_or("", |(name, _)| name);
+            let client = client.clone().map_or_else(tls::Client::platform, Ok);
+            return match client.and_then(|client| dial.tls(&client, name)) {
+                Ok(dial) => dial,
+                Err(error) => reactor::Dial::hopeless(error),
+            };
+        }
+        dial
     }
 
     /// The sub-protocols to offer, the one that we like best first.
@@ -146,6 +181,12 @@ mod tests {
             ("ws://a?b", "a:80", "a", "/?b"),
             ("ws://[::1]/", "[::1]:80", "[::1]", "/"),
             ("ws://[::1]:5000/x", "[::1]:5000", "[::1]:5000", "/x"),
+            #[cfg(feature = "tls")]
+            ("wss://a:80/", "a:80", "a:80", "/"),
+            #[cfg(feature = "tls")]
+            ("Wss://a/b", "a:443", "a", "/b"),
+            #[cfg(feature = "tls")]
+            ("wss://[::1]:443/b", "[::1]:443", "[::1]", "/b"),
         ] {
             let dial = Dial::new(url).unwrap();
             let found = (&*dial.address, &*dial.host, &*dial.target);
@@ -159,7 +200,6 @@ mod tests {
             "ws:///a",
             "ws://u@a/",
             "ws://a/#b",
-            "wss://a/",
             "ws://a:/",
             "ws://a:0/",
             "ws://a:99999/",

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::id::{ConnId, ConnMap};
 use crate::net::http::Response;
 use crate::proto::websocket::{Code, Error, Event, OpCode, Role};
-use crate::reactor::{self, CloseReason, Driver, DriverId, Framer, Hub, Origin, Timeout};
+use crate::reactor::{CloseReason, Driver, DriverId, Framer, Hub, Origin, Timeout};
 
 use super::cx::{Cx, DEADLINE};
 use super::dial::Dial;
@@ -64,7 +64,7 @@ impl<A: Handler> Endpoint<A> {
     /// Begins to connect to a server, and gives the connection to `endpoint`: its `on_open` or
     /// `on_dial_failed` follows.
     pub fn connect(hub: &mut Hub, dial: Dial, endpoint: DriverId) -> ConnId {
-        let mut below = reactor::Dial::tcp(dial.address.as_str());
+        let mut below = dial.below();
         if let Some(deadline) = dial.deadline {
             below = below.deadline(deadline);
         }

@@ -1,4 +1,8 @@
 //! What stands for compression where it is left out: nothing of this kind can be.
+#![expect(
+    clippy::needless_pass_by_ref_mut,
+    reason = "these are the signatures of what is left out"
+)]
 
 use super::Error;
 

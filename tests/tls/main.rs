@@ -1,0 +1,4 @@
+//! TLS over real sockets.
+#![cfg(feature = "tls")]
+
+mod echoed;
