@@ -132,6 +132,11 @@ impl Hub {
         }
     }
 
+    /// True if a connection is by TLS.
+    pub fn is_secure(&self, id: ConnId) -> bool {
+        matches!(self.slots.get(id), Some(Entry::Stream(socket)) if socket.flags.has(Flags::SECURE))
+    }
+
     /// Time since a connection was accepted, or has been made: of [`info`](Self::info) the part that
     /// costs no system call.
     pub fn age(&self, id: ConnId) -> Duration {

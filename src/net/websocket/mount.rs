@@ -61,7 +61,7 @@ impl Mount {
         self
     }
 
-    fn admits(&self, request: &http::Request<'_>) -> bool {
+    fn admits(&self, request: &http::Request<'_>, secure: bool) -> bool {
         let Some(value) = request.headers().get("Origin") else {
             return true;
         };
@@ -70,16 +70,16 @@ impl Mount {
             Origins::Any => true,
             Origins::List(list) => list.iter().any(|own| own.eq_ignore_ascii_case(origin)),
             Origins::Function(function) => function(origin),
-            Origins::Same => is_same(origin, request.host()),
+            Origins::Same => is_same(origin, request.host(), secure),
         }
     }
 }
 
-/// True if a page of this origin was served under this host. Which of the schemes it was is not
-/// known where a proxy has taken TLS off.
-fn is_same(origin: &str, host: &str) -> bool {
+/// True if a page of this origin was served under this host: by TLS, if the connection is. Where it
+/// is not, a proxy may have taken TLS off, and either will do.
+fn is_same(origin: &str, host: &str, secure: bool) -> bool {
     let (authority, port) = match origin.split_once("://") {
-        Some(("http", authority)) => (authority, ":80"),
+        Some(("http", authority)) if !secure => (authority, ":80"),
         Some(("https", authority)) => (authority, ":443"),
         _ => return false,
     };
@@ -99,7 +99,8 @@ impl<A> http::Mount<A> for Mount {
             }
             return cx.respond(response.close()).ignore();
         }
-        if !self.admits(request) {
+        let id = cx.id().conn();
+        if !self.admits(request, cx.is_secure(id)) {
             let text = "403: pages of this origin may not connect\n";
             return cx.respond(Response::text(403, text).close()).ignore();
         }
@@ -143,7 +144,9 @@ mod tests {
             ("http://", "", false),
             ("", "", false),
         ] {
-            assert_eq!(is_same(origin, host), same, "{origin} {host}");
+            assert_eq!(is_same(origin, host, false), same, "{origin} {host}");
+            let both = same && origin.starts_with("https:");
+            assert_eq!(is_same(origin, host, true), both, "{origin} {host}");
         }
     }
 }
