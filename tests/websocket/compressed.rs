@@ -1,13 +1,15 @@
 //! Compressed messages: whom they reach in which form, and what is agreed on before that.
 
 use switchboard::proto::websocket::deflate::Pool;
-use switchboard::proto::websocket::{Event, Limits, Receiver, Role};
+use switchboard::proto::websocket::{Event, Limits, Receiver, Role, write};
 use switchboard::websocket::{self, Code, Compression, Dial, Endpoint, Options, Prepared};
 use switchboard::{ConnId, Kind, Publish};
 
+use crate::alone::alone;
 use crate::app::App;
 use crate::far::{Far, Frame, answer, field};
 use crate::served::Served;
+use crate::support::resident;
 
 /// Large enough to be worth it.
 const LENGTH: usize = 4_000;
@@ -113,7 +115,7 @@ fn what_is_published_is_compressed_for_those_who_share_the_compressor() {
 }
 
 #[test]
-fn from_anywhere_it_is_compressed_unless_it_should_not_be() {
+fn d06_from_anywhere_it_is_compressed_unless_it_should_not_be() {
     let mut served = served(false);
     let mut far = client(&mut served, Some("permessage-deflate"));
     let mut plain = client(&mut served, None);
@@ -286,6 +288,38 @@ fn a_client_fails_where_the_server_answers_what_was_not_offered() {
         let why = ": an extension that was not offered, or not in this way";
         assert!(error.ends_with(why), "{answer}: {error}");
     }
+}
+
+#[test]
+fn d03_connections_that_forget_share_what_compresses() {
+    const MEMBERS: usize = 200;
+    alone(2_000, || {
+        let mut served = served(false);
+        served.app.on_open = Some(Box::new(|cx, _| cx.subscribe("room")));
+        served.app.on_message = Some(Box::new(|cx, _| cx.send(&text(7)).ignore()));
+        let mut deflating = Pool::default();
+        let mut payload = Vec::new();
+        deflating.deflate(text(1).as_bytes(), &mut payload);
+        let mut members: Vec<_> = (0..MEMBERS)
+            .map(|_| client(&mut served, Some("permessage-deflate")))
+            .collect();
+        // The first ones bring all that is shared.
+        let (mut before, mut inflating) = (0, Inflating::new(Role::Client, false));
+        for (at, far) in members.iter_mut().enumerate() {
+            let mut frame = Vec::new();
+            let opcode = switchboard::proto::websocket::OpCode::Text;
+            write::compressed(&mut frame, opcode, true, &payload, Some([1, 2, 3, 4]));
+            served.write(far, &frame);
+            assert_eq!(inflating.read(&mut served, far), (true, text(7)));
+            served.app.forget();
+            if at == 10 {
+                before = resident();
+            }
+        }
+        let each = resident().saturating_sub(before) / (MEMBERS - 10);
+        // A compressor takes 318 KB, and what inflates 18 KB.
+        assert!(each < 4_096, "{each} bytes for each");
+    });
 }
 
 #[test]

@@ -83,34 +83,34 @@ impl<A: Handler> Endpoint<A> {
     }
 
     /// Takes what has arrived; returns how many bytes that was.
-    fn receive(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, data: &mut [u8]) -> usize {
+    fn receive(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        id: ConnId,
+        data: &mut [u8],
+    ) -> Result<usize, Error> {
         let (mut used, length) = (0, data.len());
+        let Some(member) = self.members.get_mut(id) else {
+            return Ok(length);
+        };
+        let Stage::Open(conn) = &mut member.stage else {
+            return Ok(length);
+        };
+        member.heard = true;
+        let mut cx = self.shared.cx(hub, id, &mut member.link);
         while used < length {
-            let Some(member) = self.members.get_mut(id) else {
-                return length;
-            };
-            let Stage::Open(conn) = &mut member.stage else {
-                return length;
-            };
-            member.heard = true;
             #[cfg(feature = "deflate")]
             let found = member
                 .receiver
-                .next_inflating(&mut data[used..], &mut self.shared.pool);
+                .next_inflating(&mut data[used..], &mut cx.shared.pool);
             #[cfg(not(feature = "deflate"))]
             let found = member.receiver.next(&mut data[used..]);
-            let (taken, event) = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    self.fail(hub, id, error);
-                    return length;
-                }
-            };
+            let (taken, event) = found?;
             used += taken;
             let Some(event) = event else {
                 break;
             };
-            let mut cx = self.shared.cx(hub, id, &mut member.link);
             match event {
                 Event::Close(close) => {
                     let code = if close.code == Code::NONE {
@@ -126,9 +126,9 @@ impl<A: Handler> Endpoint<A> {
                     }
                     // RFC 6455, section 7.1.1: the server ends the connection below.
                     if cx.link.role == Role::Server {
-                        hub.close_for(id, CloseReason::Peer);
+                        cx.hub.close_for(id, CloseReason::Peer);
                     }
-                    return length;
+                    return Ok(length);
                 }
                 // What comes after our close is not listened to any more.
                 _ if cx.link.close_sent => {}
@@ -148,11 +148,12 @@ impl<A: Handler> Endpoint<A> {
                     app.on_ping(&mut cx, conn, payload);
                 }
             }
-            if !hub.wants_data(id) {
+            if !cx.hub.wants_data(id) {
                 break;
             }
         }
-        used
+        member.receiver.let_go();
+        Ok(used)
     }
 
     /// The peer has broken the protocol.
@@ -192,9 +193,9 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
     }
 
     fn on_data(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, data: &mut [u8]) -> usize {
-        let mut used = 0;
+        let (mut used, length) = (0, data.len());
         match self.members.get(id).map(|member| &member.stage) {
-            None | Some(Stage::Over) => return data.len(),
+            None | Some(Stage::Over) => return length,
             Some(Stage::Deciding(_)) => return 0,
             Some(Stage::Asking(_)) => {
                 used = self.read_answer(app, hub, id, data);
@@ -204,7 +205,13 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
             }
             Some(Stage::Open(_)) => {}
         }
-        used + self.receive(app, hub, id, &mut data[used..])
+        match self.receive(app, hub, id, &mut data[used..]) {
+            Ok(taken) => used + taken,
+            Err(error) => {
+                self.fail(hub, id, error);
+                length
+            }
+        }
     }
 
     fn on_eof(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, _: &mut [u8]) {

@@ -4,15 +4,15 @@
 /// Masks a piece of a payload, or takes its mask off, which is the same. `offset` says how many
 /// bytes of the payload come before.
 pub fn apply(data: &mut [u8], key: [u8; 4], offset: usize) {
-    let [a, b, c, d] = rotated(key, offset);
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut words = data.chunks_exact_mut(8);
+    let key = rotated(key, offset);
+    let wide = u32::from_ne_bytes(key);
+    let mut words = data.chunks_exact_mut(4);
     for word in &mut words {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; 4];
         bytes.copy_from_slice(word);
-        word.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ wide).to_ne_bytes());
+        word.copy_from_slice(&(u32::from_ne_bytes(bytes) ^ wide).to_ne_bytes());
     }
-    for (byte, key) in words.into_remainder().iter_mut().zip([a, b, c, d, a, b, c]) {
+    for (byte, key) in words.into_remainder().iter_mut().zip(key) {
         *byte ^= key;
     }
 }

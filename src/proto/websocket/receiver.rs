@@ -119,6 +119,14 @@ impl Receiver {
         self
     }
 
+    /// Gives back what the message that was lent last was collected in. The next look does that, too;
+    /// this is for when none may follow for long.
+    pub fn let_go(&mut self) {
+        if self.message.as_ref().is_some_and(|message| message.lent) {
+            self.message = None;
+        }
+    }
+
     /// True if a message has begun and not ended.
     pub fn is_within_message(&self) -> bool {
         self.message.as_ref().is_some_and(|message| !message.lent)
@@ -163,12 +171,13 @@ impl Receiver {
         if self.closed {
             return Ok((data.len(), None));
         }
-        if self.message.as_ref().is_some_and(|message| message.lent) {
-            self.message = None;
-        }
+        self.let_go();
         // Nothing follows an error.
         self.closed = true;
-        let (used, found) = self.look(data, pool)?;
+        let (used, found) = match self.short(data) {
+            Some(found) => found,
+            None => self.look(data, pool)?,
+        };
         let event = match found {
             Found::Nothing => None,
             Found::Message => {
@@ -192,6 +201,35 @@ impl Receiver {
         };
         self.closed = matches!(event, Some(Event::Close(_)));
         Ok((used, event))
+    }
+
+    /// Takes a frame as most of them are: all of a message, short, and there whole. What anything
+    /// else may be is for [`look`](Self::look) to say.
+    fn short(&self, data: &mut [u8]) -> Option<(usize, Found)> {
+        // The last frame of its message, with no bit reserved.
+        let opcode = match data.first()? {
+            0x81 => OpCode::Text,
+            0x82 => OpCode::Binary,
+            _ => return None,
+        };
+        // 125 bytes at most, behind a key if there must be one.
+        let (length, key, from) = match (self.role, &*data) {
+            (Role::Server, [_, length @ 0x80..=0xfd, a, b, c, d, ..]) => {
+                (length & 0x7f, Some([*a, *b, *c, *d]), 6)
+            }
+            (Role::Client, [_, length @ ..=125, ..]) => (*length, None, 2),
+            _ => return None,
+        };
+        let length = usize::from(length);
+        if self.message.is_some() || length > self.limits.max_message {
+            return None;
+        }
+        let end = from + length;
+        let payload = data.get_mut(from..end)?;
+        if let Some(key) = key {
+            mask::apply(payload, key, 0);
+        }
+        Some((end, Found::Frame(opcode, from..end)))
     }
 
     fn look(
@@ -317,7 +355,11 @@ impl Message {
         }
         let from = self.data.len();
         match &mut self.inflater {
-            None => self.data.extend_from_slice(piece),
+            None => {
+                // Room for as much again as has come: what the head claims may be a lie.
+                self.data.reserve(most.min(2 * length));
+                self.data.extend_from_slice(piece);
+            }
             Some(inflater) => inflater.inflate(piece, &mut self.data, max)?,
         }
         self.check(from)?;
@@ -543,6 +585,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn w04_a_small_frame_may_be_too_large() {
+        let limits = Limits {
+            max_message: 5,
+            ..Limits::default()
+        };
+        let mut receiver = Receiver::new(Role::Client, limits);
+        let hello = Ok((7, Some(Event::Text("Hello"))));
+        assert_eq!(receiver.next(&mut b"\x81\x05Hello".to_owned()), hello);
+        let larger = receiver.next(&mut b"\x81\x06Hello!".to_owned()).err();
+        assert_eq!(larger, Some(Error::TooLarge));
+    }
+
     /// What is only claimed is refused before any of it has come, and reserves nothing.
     #[test]
     fn w02_a_length_is_refused_on_the_head() {
@@ -585,8 +640,12 @@ mod tests {
         header.encode(&mut head);
         let length = head.len();
         assert_eq!(receiver.next(&mut head), Ok((length, None)));
-        let capacity = receiver.message.map(|message| message.data.capacity());
-        assert_eq!(capacity, Some(0));
+        let capacity = |receiver: &Receiver| receiver.message.as_ref().unwrap().data.capacity();
+        assert_eq!(capacity(&receiver), 0);
+        for came in [1_000, 2_000, 3_000] {
+            assert_eq!(receiver.next(&mut [0; 1_000]), Ok((1_000, None)));
+            assert!(capacity(&receiver) <= 2 * came, "{}", capacity(&receiver));
+        }
     }
 
     #[test]
