@@ -14,7 +14,7 @@ use super::dialling::Failure;
 use super::driver::{DriverId, Form, Framer, Origin};
 use super::entry::Entry;
 use super::measures::Measures;
-use super::outbox::Outbox;
+use super::outbox::Spares;
 use super::pool::Pool;
 use super::report::{Slowest, Totals, Turn};
 use super::socket::{Flags, Socket};
@@ -69,12 +69,7 @@ pub struct Hub {
     timed: ConnMap<Vec<TimerId>>,
     pub(super) topics: Topics,
     pub(super) pool: Pool,
-    /// Empty outboxes for the next connections that send.
-    #[expect(
-        clippy::vec_box,
-        reason = "a socket keeps its outbox behind one pointer"
-    )]
-    pub(super) spare: Vec<Box<Outbox>>,
+    pub(super) spare: Spares,
     /// The session that was opened last in the present callback.
     pub(super) opened_session: Option<ConnId>,
     /// Connections by driver.
@@ -248,7 +243,7 @@ impl Hub {
             stopping: Stopping::Running,
             timed: ConnMap::new(),
             topics: Topics::default(),
-            spare: Vec::new(),
+            spare: Spares::default(),
             opened_session: None,
             counts: Vec::new(),
             streams: 0,

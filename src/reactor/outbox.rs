@@ -102,6 +102,11 @@ impl Outbox {
         self.len == 0
     }
 
+    /// Bytes that it takes up while it is empty.
+    fn cost(&self) -> usize {
+        self.first.capacity() + size_of::<Self>()
+    }
+
     /// All that is left, if it lies in one piece.
     #[inline]
     pub(crate) fn single(&self) -> Option<&[u8]> {
@@ -207,6 +212,42 @@ impl Drop for Growth<'_> {
     fn drop(&mut self) {
         if !self.whole {
             self.tail.truncate(self.before);
+        }
+    }
+}
+
+/// Empty outboxes for the next connections that send. A broadcast fills one for each member and
+/// empties it in the same turn, so there may be many, as long as they are small.
+#[derive(Debug, Default)]
+pub(crate) struct Spares {
+    #[expect(
+        clippy::vec_box,
+        reason = "a socket keeps its outbox behind one pointer"
+    )]
+    outboxes: Vec<Box<Outbox>>,
+    /// Bytes of capacity in all of them.
+    bytes: usize,
+}
+
+impl Spares {
+    /// What the spares may take up, their buffers and themselves.
+    const MOST: usize = 1024 * 1024;
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Box<Outbox> {
+        let outbox = self.outboxes.pop().unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(outbox.cost());
+        outbox
+    }
+
+    /// Takes an outbox that is empty.
+    #[inline]
+    pub(crate) fn give(&mut self, outbox: Option<Box<Outbox>>) {
+        let Some(outbox) = outbox else { return };
+        let bytes = self.bytes + outbox.cost();
+        if bytes <= Self::MOST {
+            self.bytes = bytes;
+            self.outboxes.push(outbox);
         }
     }
 }
@@ -334,5 +375,32 @@ mod tests {
             received.extend(drain(&mut outbox, step));
             prop_assert_eq!(received, model);
         }
+    }
+
+    #[test]
+    fn spares_are_bounded_by_their_bytes() {
+        let mut spares = Spares::default();
+        let boxed = |capacity: usize| {
+            let mut outbox = Outbox::default();
+            outbox.push(&vec![1; capacity]);
+            outbox.consume(capacity);
+            Some(Box::new(outbox))
+        };
+        for _ in 0..100 {
+            spares.give(boxed(KEEP));
+        }
+        let most = Spares::MOST / KEEP;
+        assert!((most - 5..most).contains(&spares.outboxes.len()));
+        let count = spares.outboxes.len();
+        for _ in 0..count {
+            assert_eq!(spares.take().first.capacity(), KEEP);
+        }
+        assert_eq!((spares.bytes, spares.outboxes.len()), (0, 0));
+        // Of small ones there may be as many as a broadcast has members.
+        for _ in 0..2_000 {
+            spares.give(boxed(128));
+        }
+        assert_eq!(spares.outboxes.len(), 2_000);
+        assert_eq!(Spares::default().take().first.capacity(), 0);
     }
 }

@@ -22,10 +22,6 @@ const FLUSH_AT: usize = 64 * 1024;
 /// byte, it could stay for ever.
 const LINGER_STEP: usize = 16 * 1024;
 
-/// Empty outboxes kept for the next connections that send. As many as are flushed in one turn, at
-/// most 16 KiB each.
-const SPARE_OUTBOXES: usize = 64;
-
 /// Sending: bytes, for the driver that owns the connection.
 impl Hub {
     /// Queues a copy of all of `data`. It leaves when the callback has returned; as a datagram, to
@@ -58,7 +54,7 @@ impl Hub {
         if socket.outbox.is_some() || !socket.flags.has(Flags::WRITABLE) {
             return Some(0);
         }
-        let mut outbox = self.spare.pop().unwrap_or_default();
+        let mut outbox = self.spare.take();
         outbox.push(data);
         socket.outbox = Some(outbox);
         self.flush_now(id);
@@ -92,13 +88,11 @@ impl Hub {
         if socket.backlog() >= socket.life.limits.max_backlog {
             return self.overflow(id);
         }
-        let outbox = socket
-            .outbox
-            .get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let outbox = socket.outbox.get_or_insert_with(|| self.spare.take());
         push(outbox);
         let backlog = socket.backlog();
         if backlog == 0 {
-            self.spare.extend(socket.outbox.take());
+            self.spare.give(socket.outbox.take());
             return Sent::Accepted;
         }
         if !socket.flags.has(Flags::DIRTY) && self.serving != Some(id) {
@@ -184,10 +178,8 @@ impl Hub {
                 }
             }
             // Idle connections own no buffers: an empty outbox serves the next one that sends.
-            if backlog == 0 && self.spare.len() < SPARE_OUTBOXES {
-                self.spare.extend(socket.outbox.take());
-            } else if backlog == 0 {
-                socket.outbox = None;
+            if backlog == 0 {
+                self.spare.give(socket.outbox.take());
             } else if socket.flags.has(Flags::STALLED) {
                 self.retry_later(id);
             }

@@ -365,12 +365,12 @@ impl Hub {
 
     /// Lends `push` an empty outbox, and sends what it puts there as one datagram.
     pub(super) fn send_as_datagram(&mut self, id: ConnId, push: impl FnOnce(&mut Outbox)) -> Sent {
-        let mut outbox = self.spare.pop().unwrap_or_default();
+        let mut outbox = self.spare.take();
         push(&mut outbox);
         let length = outbox.len();
         let sent = self.send_datagram(id, None, outbox.single().unwrap_or_default());
         outbox.consume(length);
-        self.spare.push(outbox);
+        self.spare.give(Some(outbox));
         sent
     }
 }
