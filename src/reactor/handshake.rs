@@ -75,8 +75,15 @@ impl Handshake {
     }
 
     /// Reads and works until nothing more is there.
-    fn go_on(&mut self, sys: &Sys, buffer: &mut [u8], steps: &mut usize) -> io::Result<Progress> {
-        for _ in 0..MOST_READS {
+    fn go_on(
+        &mut self,
+        sys: &Sys,
+        buffer: &mut [u8],
+        steps: &mut usize,
+        most: usize,
+    ) -> io::Result<Progress> {
+        let most_steps = most.min(*steps + MOST_READS);
+        while *steps < most_steps {
             self.flush(sys)?;
             let Some(session) = &mut self.socket.tls else {
                 return Ok(Progress::Done);
@@ -92,7 +99,12 @@ impl Handshake {
                 Received::Failed(error) => return Err(error),
                 Received::Nothing => {
                     self.session(|session| session.hold(&buffer[..held]));
-                    return Ok(Progress::Waiting);
+                    let flags = self.socket.flags;
+                    let interrupted = flags.has(Flags::READABLE) && !flags.has(Flags::STALLED);
+                    return Ok(match interrupted {
+                        true => Progress::More,
+                        false => Progress::Waiting,
+                    });
                 }
             };
             *steps += 1;
@@ -190,8 +202,18 @@ impl Hub {
             self.queue(id);
             return None;
         }
-        match handshake.go_on(&self.sys, buffer, &mut self.turn.handshakes) {
-            Ok(Progress::Waiting) => None,
+        match handshake.go_on(
+            &self.sys,
+            buffer,
+            &mut self.turn.handshakes,
+            self.config.handshake_budget,
+        ) {
+            Ok(Progress::Waiting) => {
+                if handshake.socket.flags.has(Flags::STALLED) {
+                    self.retry_later(id);
+                }
+                None
+            }
             Ok(Progress::More) => {
                 self.queue(id);
                 None
@@ -218,12 +240,16 @@ impl Hub {
             (None, None) => Origin::Adopted,
         };
         let (driver, now) = (handshake.socket.driver, self.millis);
+        let stalled = handshake.socket.flags.has(Flags::STALLED);
         self.slots.change(id, |entry| match entry {
             Entry::Handshake(handshake) => Entry::Stream(handshake.into_socket(now)),
             other => other,
         });
         self.count_in(driver);
         self.arm(id);
+        if stalled {
+            self.retry_later(id);
+        }
         log::trace!("TLS with {id} is open");
         Some(origin)
     }
@@ -395,8 +421,13 @@ impl Handshake {
         // What the events so far said of reading, and of its end, was not kept.
         socket.flags.set(Flags::READABLE);
         socket.flags.set(Flags::URGENT);
-        if socket.tls.as_ref().is_some_and(|tls| tls.has_unread()) {
-            socket.flags.set(Flags::REDELIVER);
+        if let Some(tls) = &socket.tls {
+            if tls.has_unread() {
+                socket.flags.set(Flags::REDELIVER);
+            } else if tls.is_peer_closed() {
+                // It was said right behind the handshake; nothing else may come to tell of it.
+                socket.flags.set(Flags::EOF);
+            }
         }
         if socket.backlog() == 0 {
             socket.outbox = None;

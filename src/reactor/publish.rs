@@ -32,9 +32,10 @@ pub struct Published {
 
 /// Topics.
 impl Hub {
-    /// Adds a connection to the subscribers of `topic`. False if it was one, or is closed.
+    /// Adds a connection to the subscribers of `topic`. False if it was one, is closed, or has yet to
+    /// be made.
     pub fn subscribe(&mut self, id: ConnId, topic: &str) -> bool {
-        self.is_open(id) && self.topics.subscribe(id, topic)
+        self.open_driver(id).is_some() && self.topics.subscribe(id, topic)
     }
 
     /// Takes a connection out of `topic`. False if it was no subscriber. Closing does this by

@@ -24,6 +24,7 @@ mod panics;
 mod parking;
 mod patience;
 mod product;
+mod redirect;
 mod served;
 mod spec;
 mod splits;

@@ -96,3 +96,14 @@ fn t24_the_order_holds_behind_a_backlog() {
     }
     assert_eq!(rig.read_exactly(&mut client, expected.len()), expected);
 }
+
+#[test]
+fn a_dial_is_no_subscriber_until_it_is_a_connection() {
+    let mut rig = Rig::new();
+    let (address, driver) = (rig.listening.local_addr.ip().unwrap(), rig.driver);
+    let dial = rig.reactor.hub().connect(address, driver);
+    assert!(!rig.reactor.hub().subscribe(dial, "news"));
+    assert_eq!(rig.reactor.hub().subscribers("news"), 0);
+    rig.until("the connection", |world| world.opened().contains(&dial));
+    assert!(rig.reactor.hub().subscribe(dial, "news"));
+}

@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, KeyLogFile, RootCertStore, SignatureScheme,
 };
@@ -33,14 +34,14 @@ use super::{bad_config, pem, provider, versions};
 #[derive(Clone)]
 pub struct Client {
     trust: Trust,
-    identity: Option<(Vec<CertificateDer<'static>>, Arc<PrivateKeyDer<'static>>)>,
+    identity: Option<Arc<CertifiedKey>>,
     alpn: Vec<Vec<u8>>,
     min_version: Version,
     cipher_suites: Vec<String>,
     key_log: bool,
     tolerant: bool,
     /// What was made of all this, so that dials share it, and the tickets of their sessions.
-    built: std::cell::OnceCell<Arc<ClientConfig>>,
+    built: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
 #[derive(Clone)]
@@ -97,7 +98,7 @@ impl Client {
         Self::new(Trust::Anybody)
     }
 
-    const fn new(trust: Trust) -> Self {
+    fn new(trust: Trust) -> Self {
         Self {
             trust,
             identity: None,
@@ -106,7 +107,7 @@ impl Client {
             cipher_suites: Vec::new(),
             key_log: false,
             tolerant: false,
-            built: std::cell::OnceCell::new(),
+            built: Arc::default(),
         }
     }
 
@@ -120,9 +121,7 @@ impl Client {
         certificates: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> io::Result<Self> {
-        let chain = pem::certificates(certificates.as_ref())?;
-        let key = pem::private_key(key.as_ref())?;
-        self.identity = Some((chain, Arc::new(key)));
+        self.identity = Some(pem::certified(certificates.as_ref(), key.as_ref())?);
         Ok(self.changed())
     }
 
@@ -159,13 +158,13 @@ impl Client {
 
     /// As [`Server::tolerate_truncation`](super::Server::tolerate_truncation).
     #[must_use]
-    pub const fn tolerate_truncation(mut self, on: bool) -> Self {
+    pub fn tolerate_truncation(mut self, on: bool) -> Self {
         self.tolerant = on;
         self
     }
 
     fn changed(mut self) -> Self {
-        self.built = std::cell::OnceCell::new();
+        self.built = Arc::default();
         self
     }
 
@@ -195,9 +194,9 @@ impl Client {
         };
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain.clone(), key.clone_key())
-                .map_err(bad_config)?,
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(
+                CertifiedKey::clone(identity),
+            ))),
         };
         config.alpn_protocols.clone_from(&self.alpn);
         if self.key_log {

@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 /// A chain of certificates, that of the server itself first.
 pub(super) fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
@@ -23,7 +26,7 @@ pub(super) fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static
 }
 
 /// A private key, which must not be encrypted: nobody is there to type a passphrase.
-pub(super) fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
+fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
     let text = read(path)?;
     if is_encrypted(&text) {
         let what = format!(
@@ -38,6 +41,18 @@ pub(super) fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
             "has no private key: a PEM file with `BEGIN PRIVATE KEY` is wanted",
         )
     })
+}
+
+/// A chain of certificates and the key to its first one, which go together.
+pub(super) fn certified(chain: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
+    let (certificates, private) = (certificates(chain)?, private_key(key)?);
+    let provider = ring::default_provider();
+    CertifiedKey::from_der(certificates, private, &provider)
+        .map(Arc::new)
+        .map_err(|error| {
+            let what = format!("does not go with {}: {error}", chain.display());
+            bad(key, &what)
+        })
 }
 
 /// Certificates of those who are trusted to sign others.
@@ -69,7 +84,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     })
 }
 
-pub(super) fn bad(path: &Path, what: &str) -> io::Error {
+fn bad(path: &Path, what: &str) -> io::Error {
     let text = format!("{} {what}", path.display());
     io::Error::new(io::ErrorKind::InvalidData, text)
 }

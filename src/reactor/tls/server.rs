@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLogFile, RootCertStore, ServerConfig};
@@ -59,7 +59,7 @@ impl Server {
     /// with the certificate. The error says which.
     pub fn files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self {
-            default: certified(certificates.as_ref(), key.as_ref())?,
+            default: pem::certified(certificates.as_ref(), key.as_ref())?,
             names: HashMap::new(),
             clients: None,
             alpn: Vec::new(),
@@ -83,7 +83,7 @@ impl Server {
         certificates: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> io::Result<Self> {
-        let certified = certified(certificates.as_ref(), key.as_ref())?;
+        let certified = pem::certified(certificates.as_ref(), key.as_ref())?;
         self.names.insert(name.to_ascii_lowercase(), certified);
         Ok(self)
     }
@@ -243,17 +243,6 @@ impl ResolvesServerCert for Names {
         }
         Some(found)
     }
-}
-
-fn certified(certificates: &Path, key: &Path) -> io::Result<Arc<CertifiedKey>> {
-    let (chain, private) = (pem::certificates(certificates)?, pem::private_key(key)?);
-    let provider: CryptoProvider = ring::default_provider();
-    CertifiedKey::from_der(chain, private, &provider)
-        .map(Arc::new)
-        .map_err(|error| {
-            let what = format!("does not go with {}: {error}", certificates.display());
-            pem::bad(key, &what)
-        })
 }
 
 impl fmt::Debug for Server {

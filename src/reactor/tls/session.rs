@@ -137,11 +137,14 @@ impl Session {
 
     /// What is known of the peer and of what was agreed on.
     pub(crate) fn info(&self) -> Info {
-        let common: &CommonState = match &self.side {
+        Info::of(self.common(), self.server_name.as_deref())
+    }
+
+    fn common(&self) -> &CommonState {
+        match &self.side {
             Side::Client(client) => client,
             Side::Server(server, _) => server,
-        };
-        Info::of(common, self.server_name.as_deref())
+        }
     }
 
     /// Keeps what was received and is not to be looked at yet.
@@ -213,7 +216,7 @@ impl Session {
                     }
                 }
                 Err(error) => {
-                    self.tell(&mut data[used..]);
+                    self.tell();
                     self.failed = Some(error.clone());
                     return Err(error);
                 }
@@ -225,9 +228,14 @@ impl Session {
         Ok(())
     }
 
-    /// After an error: has the alert encoded that goes with it.
-    fn tell(&mut self, data: &mut [u8]) {
-        while let Ok((_, Step::Again)) = self.step(data, &mut |_| {}, &Write::Nothing) {}
+    /// After an error: has the alert encoded that goes with it. Not a step more, since rustls would
+    /// come upon the same error again, and panic in debug builds.
+    fn tell(&mut self) {
+        while self.common().wants_write() {
+            if self.step(&mut [], &mut |_| {}, &Write::Nothing).is_err() {
+                break;
+            }
+        }
     }
 
     /// Encrypts some of `data`; returns how much.
