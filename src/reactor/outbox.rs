@@ -104,7 +104,8 @@ impl Outbox {
 
     /// Bytes that it takes up while it is empty.
     fn cost(&self) -> usize {
-        self.first.capacity() + size_of::<Self>()
+        let more = self.more.capacity() * size_of::<Piece>();
+        size_of::<Self>() + self.first.capacity() + more
     }
 
     /// All that is left, if it lies in one piece.
@@ -396,6 +397,19 @@ mod tests {
             assert_eq!(spares.take().first.capacity(), KEEP);
         }
         assert_eq!((spares.bytes, spares.outboxes.len()), (0, 0));
+        // What is kept for shared pieces counts, too.
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.push_shared(Bytes::from_static(&[7; COPY_UP_TO + 1]));
+        }
+        outbox.consume(10_000 * (COPY_UP_TO + 1));
+        spares.give(Some(Box::new(outbox)));
+        assert!(
+            spares.bytes > 10_000 * size_of::<Piece>(),
+            "{}",
+            spares.bytes
+        );
+        spares.take();
         // Of small ones there may be as many as a broadcast has members.
         for _ in 0..2_000 {
             spares.give(boxed(128));
