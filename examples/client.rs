@@ -3,6 +3,7 @@
 //!
 //! ```sh
 //! cargo run --release --example client -- tcp 127.0.0.1:7000       # or localhost:7000
+//! cargo run --release --example client -- tls localhost:7002 --ca cert.pem
 //! cargo run --release --example client -- udp 127.0.0.1:7000
 //! cargo run --release --example client -- unix /tmp/echo.sock
 //! printf 'SET a 1\nGET a\n' | cargo run --release --example client -- tcp 127.0.0.1:7010
@@ -10,6 +11,9 @@
 //!
 //! At a terminal it asks for each line, and an empty one ends it. From a pipe or a file it sends
 //! what comes, finishes, and ends when the server has said all it has to say.
+
+#[path = "shared/trust.rs"]
+mod trust;
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -19,7 +23,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use switchboard::{
-    CloseReason, Config, ConnId, Dial, Hub, Owner, Reactor, Sent, TimerId, tcp, udp,
+    CloseReason, Config, ConnId, Dial, Hub, Owner, Reactor, Sent, TimerId, tcp, tls, udp,
 };
 
 /// Sends lines of standard input, and prints what comes back.
@@ -46,16 +50,44 @@ struct Args {
 enum Target {
     /// Connect to HOST:PORT
     Tcp { address: String },
+    /// Connect to HOST:PORT, and speak TLS there
+    Tls {
+        address: String,
+        /// The name that the certificate has to be for, if it is not HOST
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        trust: trust::Options,
+    },
     /// Exchange datagrams with HOST:PORT
     Udp { address: String },
     /// Connect to a path, or @NAME
     Unix { path: PathBuf },
 }
 
+impl Target {
+    /// # Errors
+    ///
+    /// When the name is none that a certificate could be for.
+    fn dial(&self, tls: Option<&tls::Client>) -> io::Result<Dial> {
+        match self {
+            Self::Tcp { address } => Ok(Dial::tcp(&**address)),
+            Self::Tls { address, name, .. } => {
+                let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+                let tls = tls.ok_or(ErrorKind::InvalidInput)?;
+                Dial::tcp(&**address).tls(tls, name.as_deref().unwrap_or(host))
+            }
+            Self::Udp { address } => Ok(Dial::udp(&**address)),
+            Self::Unix { path } => Ok(Dial::unix(path)),
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { address } => write!(f, "tcp {address}"),
+            Self::Tls { address, .. } => write!(f, "tls {address}"),
             Self::Udp { address } => write!(f, "udp {address}"),
             Self::Unix { path } => write!(f, "unix {}", path.display()),
         }
@@ -110,6 +142,10 @@ impl Client {
             message.push(b'\n');
         }
         let sent = hub.send(server, &message);
+        if sent == Sent::Closed {
+            // Why is told at once, by `on_close`.
+            return;
+        }
         if !sent.is_taken() {
             return self.fail(hub, "Send Failed...");
         }
@@ -308,18 +344,20 @@ fn run(args: Args) -> io::Result<bool> {
     reactor.adopt(switchboard::stdin()?, lines)?;
     let deadline = Duration::from_secs(args.timeout);
     match args.target.clone() {
-        Target::Udp { address } => {
+        target @ Target::Udp { .. } => {
             let sessions = reactor.add_driver(udp::Sessions::new());
-            reactor
-                .hub()
-                .connect(Dial::udp(address).deadline(deadline), sessions);
+            let dial = target.dial(None)?.deadline(deadline);
+            reactor.hub().connect(dial, sessions);
         }
         target => {
-            let dial = move || match &target {
-                Target::Unix { path } => Dial::unix(path).deadline(deadline),
-                Target::Tcp { address } | Target::Udp { address } => {
-                    Dial::tcp(address.as_str()).deadline(deadline)
-                }
+            let tls = match &target {
+                Target::Tls { trust, .. } => Some(trust.client()?),
+                _ => None,
+            };
+            target.dial(tls.as_ref())?;
+            let dial = move || {
+                let dial = target.dial(tls.as_ref());
+                dial.expect("it was good before").deadline(deadline)
             };
             let mut client = tcp::Client::new(tcp::Raw, dial);
             if args.retry {

@@ -1,5 +1,5 @@
 //! An echo server: what comes in goes out, byte for byte, by TCP, UDP, Unix sockets and WebSocket in
-//! one loop.
+//! one loop, with TLS and without.
 //!
 //! ```sh
 //! cargo run --release --example echo                   # then, in another terminal:
@@ -8,22 +8,30 @@
 //! head -c 100M /dev/urandom | tee sent | nc -N 127.0.0.1 7000 | cmp - sent
 //! cargo run --release --example echo -- --unix /tmp/echo.sock    # nc -U /tmp/echo.sock
 //! cargo run --release --example echo -- --ws 127.0.0.1:7001      # new WebSocket("ws://127.0.0.1:7001")
+//! cargo run --release --example echo -- --tls 127.0.0.1:7002 --self-signed
+//! openssl s_client -connect 127.0.0.1:7002 -CAfile THE_PATH_THAT_WAS_PRINTED -quiet
 //! ```
 //!
 //! `RUST_LOG=trace` shows each step: socket, bind, listen, register, accept, read, write, close.
+
+#[path = "shared/certificate.rs"]
+mod certificate;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use switchboard::signals::{SIGINT, SIGTERM};
 use switchboard::websocket::Message;
 use switchboard::{
     Bind, CloseReason, Config, Kind, Limits, Listen, Publish, Reactor, http, inherited, signals,
     tcp, udp, websocket,
 };
+
+use certificate::HTTP;
 
 /// An echo server: what comes in goes out, byte for byte.
 ///
@@ -44,6 +52,14 @@ struct Args {
     /// Address to serve WebSocket on, at any path; may be given several times.
     #[arg(long, value_name = "ADDR")]
     ws: Vec<String>,
+    /// Address to serve TCP with TLS on; may be given several times.
+    #[arg(long, value_name = "ADDR", requires = "certificate")]
+    tls: Vec<String>,
+    /// Address to serve WebSocket with TLS on; may be given several times.
+    #[arg(long, value_name = "ADDR", requires = "certificate")]
+    wss: Vec<String>,
+    #[command(flatten)]
+    certificate: certificate::Options,
     /// By WebSocket, compress messages where the client offers that.
     #[arg(long)]
     deflate: bool,
@@ -71,6 +87,13 @@ struct Args {
     drain: Duration,
 }
 
+impl Args {
+    fn addresses(&self) -> usize {
+        let streams = self.tcp.len() + self.unix.len() + self.ws.len();
+        streams + self.udp.len() + self.tls.len() + self.wss.len()
+    }
+}
+
 #[derive(Default)]
 struct Echo {
     /// Our UDP ports. A datagram that claims to come from one would be answered for ever.
@@ -85,6 +108,14 @@ impl tcp::Handler for Echo {
 
     fn on_open(&mut self, cx: &mut tcp::Cx<'_, tcp::Raw>) -> Option<()> {
         log::debug!("{} opened: {:?}", cx.id(), cx.info());
+        if let Some(tls) = cx.tls(cx.id()) {
+            let (version, suite, name) = (tls.version, tls.cipher_suite, tls.server_name);
+            let shown = tls.peer_certificates.len();
+            log::debug!(
+                "{} by {version:?}, {suite}, to {name:?}, {shown} certificates",
+                cx.id()
+            );
+        }
         Some(())
     }
 
@@ -167,8 +198,14 @@ impl websocket::Handler for Echo {
 
 fn main() -> ExitCode {
     let mut args = Args::parse();
-    let addresses = args.tcp.len() + args.udp.len() + args.unix.len() + args.ws.len();
-    if addresses == 0 && !args.inherited {
+    let has_certificate = args.certificate.cert.is_some() || args.certificate.self_signed;
+    if has_certificate && args.tls.is_empty() && args.wss.is_empty() {
+        let text = "a certificate is for --tls or --wss: give one of them an address";
+        let mut command = Args::command().bin_name("echo");
+        let error = command.error(ErrorKind::MissingRequiredArgument, text);
+        error.exit();
+    }
+    if args.addresses() == 0 && !args.inherited {
         args.tcp.push("127.0.0.1:7000".to_owned());
         args.udp.push("127.0.0.1:7000".to_owned());
     }
@@ -192,6 +229,7 @@ fn serve(args: Args) -> std::io::Result<()> {
         broadcast: args.broadcast,
         ..Echo::default()
     };
+    let files = args.certificate.files()?;
     let mut reactor = Reactor::new(Config::default())?;
     signals::on(
         &mut reactor,
@@ -212,18 +250,21 @@ fn serve(args: Args) -> std::io::Result<()> {
         Default::default()
     };
     let passed = inherited.listeners.len() + inherited.datagrams.len();
-    let given = args.tcp.len() + args.udp.len() + args.unix.len() + args.ws.len();
-    if passed + given == 0 {
+    if passed + args.addresses() == 0 {
         let text = "no sockets were passed in LISTEN_FDS; give an address, or let systemd start it";
         return Err(std::io::Error::other(text));
     }
+    let limited = |listen: Listen| {
+        let listen = listen.limits(limits);
+        match args.max_connections {
+            Some(most) => listen.max_connections(most as usize),
+            None => listen,
+        }
+    };
     let tcp = args.tcp.into_iter().map(Listen::tcp);
     let unix = args.unix.into_iter().map(Listen::unix);
-    for mut listen in inherited.listeners.into_iter().chain(tcp).chain(unix) {
-        if let Some(most) = args.max_connections {
-            listen = listen.max_connections(most as usize);
-        }
-        let listening = reactor.listen(listen.limits(limits), streams)?;
+    for listen in inherited.listeners.into_iter().chain(tcp).chain(unix) {
+        let listening = reactor.listen(limited(listen), streams)?;
         let protocol = if listening.local_addr.ip().is_some() {
             "tcp"
         } else {
@@ -248,8 +289,20 @@ fn serve(args: Args) -> std::io::Result<()> {
     let server = http::Server::new().mount("/", websocket::Mount::new(endpoint).any_origin());
     let server = reactor.add_driver(server);
     for address in args.ws {
-        let listening = reactor.listen(Listen::tcp(address).limits(limits), server)?;
+        let listening = reactor.listen(limited(Listen::tcp(address)), server)?;
         println!("listening ws {}", listening.local_addr);
+    }
+    if let Some(files) = files {
+        for address in args.tls {
+            let listen = limited(Listen::tcp(address));
+            let listening = files.listen(&mut reactor, listen, streams, &[])?;
+            println!("listening tls {}", listening.local_addr);
+        }
+        for address in args.wss {
+            let listen = limited(Listen::tcp(address));
+            let listening = files.listen(&mut reactor, listen, server, HTTP)?;
+            println!("listening wss {}", listening.local_addr);
+        }
     }
     std::io::stdout().flush()?;
     reactor.run(&mut echo)

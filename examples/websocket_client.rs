@@ -4,6 +4,7 @@
 //! cargo run --release --example echo -- --ws 127.0.0.1:7001      # then, in another terminal:
 //! cargo run --release --example websocket_client -- ws://127.0.0.1:7001/
 //! printf 'a\nb\n' | cargo run --release --example websocket_client -- ws://127.0.0.1:7001/
+//! cargo run --release --example websocket_client -- wss://localhost:7003/ --ca cert.pem
 //! ```
 //!
 //! Messages go to standard output, all else to standard error. Exits with 0 if the connection was
@@ -13,17 +14,21 @@
 //! no reason to close yet, since answers may be on their way: that waits until nothing has come for
 //! a second, or as long as `--linger` says.
 
+#[path = "shared/trust.rs"]
+mod trust;
+
 use std::any::Any;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind as Usage;
+use clap::{CommandFactory, Parser};
 use switchboard::signals::{SIGINT, SIGTERM};
 use switchboard::websocket::{Closed, Code, Compression, Cx, Dial, Endpoint, Message};
 use switchboard::{
     CloseReason, Config, ConnId, DriverId, Hub, Limits, Owner, Reactor, Sent, TimerId, http,
-    signals, tcp, websocket,
+    signals, tcp, tls, websocket,
 };
 
 /// Bytes of a line, which is a message: as many as a server here takes by default.
@@ -44,9 +49,11 @@ const RESERVED: [&str; 5] = [
 /// Sends lines of standard input as messages of WebSocket, and prints what comes back.
 #[derive(Parser)]
 struct Args {
-    /// Where to connect to: ws://HOST:PORT/PATH
+    /// Where to connect to: ws://HOST:PORT/PATH, or wss:// for TLS
     #[arg(value_parser = url)]
     url: String,
+    #[command(flatten)]
+    trust: trust::Options,
     /// A further field of the request; may be given several times.
     #[arg(long, value_name = "NAME: VALUE", value_parser = field)]
     header: Vec<(String, String)>,
@@ -89,9 +96,19 @@ struct Args {
     max_message: usize,
 }
 
+impl Args {
+    fn is_secure(&self) -> bool {
+        self.url
+            .get(..4)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss:"))
+    }
+}
+
 struct Client {
     args: Args,
     endpoint: DriverId,
+    /// For `wss`: one for all connections, so that later ones resume the session of the first.
+    tls: Option<tls::Client>,
     server: Option<ConnId>,
     stdin: Option<ConnId>,
     /// A line that no server has taken.
@@ -112,6 +129,9 @@ impl Client {
         let mut dial = Dial::new(&args.url)?
             .protocols(&protocols)
             .deadline(args.timeout);
+        if let Some(tls) = &self.tls {
+            dial = dial.tls(tls);
+        }
         for (name, value) in &args.header {
             dial = dial.field(name, value);
         }
@@ -213,7 +233,9 @@ impl websocket::Handler for Client {
     fn on_open(&mut self, cx: &mut Cx<'_>, _: &http::Request<'_>) -> Option<()> {
         let protocol = cx.protocol().map(|name| format!(" with {name}"));
         let protocol = protocol.unwrap_or_default();
-        eprintln!("connected to {}{protocol}", self.args.url);
+        let secure = cx.tls(cx.id()).map(|tls| format!(" by {}", secured(&tls)));
+        let secure = secure.unwrap_or_default();
+        eprintln!("connected to {}{protocol}{secure}", self.args.url);
         (self.server, self.failures) = (Some(cx.id()), 0);
         self.next(cx);
         if let Some(line) = self.unsent.take() {
@@ -293,6 +315,15 @@ impl tcp::Handler<tcp::Lines> for Client {
     }
 }
 
+/// The version and the cipher suite, in words.
+fn secured(info: &tls::Info) -> String {
+    let version = match info.version {
+        tls::Version::Tls12 => "1.2",
+        tls::Version::Tls13 => "1.3",
+    };
+    format!("TLS {version}, {}", info.cipher_suite)
+}
+
 fn describe(closed: Closed<'_>) -> String {
     let Closed { code, reason, .. } = closed;
     match (closed.clean, closed.by, code) {
@@ -325,7 +356,16 @@ fn dump(data: &[u8]) -> String {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
-    match run(Args::parse()) {
+    let args = Args::parse();
+    let trust::Options {
+        ca, insecure, cert, ..
+    } = &args.trust;
+    if (ca.is_some() || *insecure || cert.is_some()) && !args.is_secure() {
+        let text = "--ca, --insecure and --cert are for TLS: write wss:// to have it";
+        let mut command = Args::command().bin_name("websocket_client");
+        command.error(Usage::ArgumentConflict, text).exit();
+    }
+    match run(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -368,9 +408,14 @@ fn run(args: Args) -> io::Result<bool> {
             client.fail(hub, &format!("error: {error}"));
         }
     });
+    let tls = match args.is_secure() {
+        true => Some(args.trust.client()?),
+        false => None,
+    };
     let mut client = Client {
         args,
         endpoint,
+        tls,
         server: None,
         stdin: None,
         unsent: None,

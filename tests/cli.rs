@@ -7,6 +7,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -425,4 +426,110 @@ fn s0_10_a_path_that_cannot_be_is_named() {
 #[test]
 fn s0_09_inheriting_nothing_is_an_error() {
     assert_complains("echo", &["--inherited"], &["LISTEN_FDS"]);
+}
+
+/// TLS without a certificate, a certificate without TLS, and halves of other pairs.
+#[test]
+fn tls_that_is_asked_for_by_halves_is_exit_code_2() {
+    for (name, arguments, word) in [
+        ("chat", &["--key", "a"][..], "--cert"),
+        ("client", &["tls"], "--help"),
+        ("client", &["tcp", "a:1", "--insecure"], "--insecure"),
+        ("client", &["tls", "a:1", "--insecure", "--ca", "a"], "--ca"),
+        ("echo", &["--tls", "127.0.0.1:0"], "--self-signed"),
+        ("echo", &["--wss", "127.0.0.1:0"], "--self-signed"),
+        ("echo", &["--self-signed"], "--tls or --wss"),
+        ("echo", &["--tls", "127.0.0.1:0", "--cert", "a"], "--key"),
+        ("echo", &["--self-signed", "--cert", "a"], "--cert"),
+        ("echo", &["--require-client-cert"], "--client-ca"),
+        ("web", &["--redirect", "127.0.0.1:0"], "--self-signed"),
+        ("websocket_client", &["ws://a/", "--insecure"], "wss://"),
+    ] {
+        let (code, output, complaint) = ended(name, arguments);
+        assert_eq!((code, &output[..]), (Some(2), ""), "{name} {arguments:?}");
+        assert!(complaint.contains(word), "no `{word}` in: {complaint}");
+    }
+}
+
+#[test]
+fn files_that_tls_cannot_be_spoken_with_are_named_by_who_wants_them() {
+    let pair = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (good, other) = (pair(), pair());
+    let (cert, key) = (Place::new("cert.pem"), Place::new("key.pem"));
+    let files = ["--cert", cert.text(), "--key", key.text()];
+    let (cert_text, key_text) = (good.cert.pem(), other.signing_key.serialize_pem());
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n";
+    for (certificate, private, words) in [
+        (None, None, ["cannot read", cert.text()]),
+        (Some("nonsense"), None, ["no certificate", cert.text()]),
+        (Some(&cert_text), None, ["cannot read", key.text()]),
+        (
+            Some(&cert_text),
+            Some("nonsense"),
+            ["no private key", key.text()],
+        ),
+        (
+            Some(&cert_text),
+            Some(encrypted),
+            ["openssl pkey", key.text()],
+        ),
+        (
+            Some(&cert_text),
+            Some(&key_text),
+            ["does not go with", key.text()],
+        ),
+    ] {
+        for (place, text) in [(&cert, certificate), (&key, private)] {
+            if let Some(text) = text {
+                std::fs::write(&place.0, text).unwrap();
+            }
+        }
+        let echo = [&["--tls", "127.0.0.1:0"], &files[..]].concat();
+        let client = [&["tls", "localhost:1", "--insecure"], &files[..]].concat();
+        assert_complains("echo", &echo, &words);
+        assert_complains("client", &client, &words);
+        assert_complains("chat", &files, &words);
+        assert_complains("web", &files, &words);
+    }
+}
+
+/// A key that anybody could read, or that stays behind, would be worse than none.
+#[test]
+fn a_certificate_that_was_made_lies_where_nobody_else_looks_and_goes_with_the_server() {
+    let mut command = Command::new(program("echo"));
+    let command = command.args(["--tls", "127.0.0.1:0", "--self-signed"]);
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let cert = PathBuf::from(line.strip_prefix("certificate ").unwrap().trim_end());
+    let folder = cert.parent().unwrap();
+    let text = std::fs::read_to_string(&cert).unwrap();
+    let mode = std::fs::metadata(folder).unwrap().permissions().mode();
+    let mut rest = String::new();
+    output.read_line(&mut rest).unwrap();
+    let mut echo = Echo {
+        process,
+        output,
+        addresses: Vec::new(),
+    };
+    echo.signal("TERM");
+    assert_eq!(echo.exit_code(), Some(0));
+    assert!(text.starts_with("-----BEGIN CERTIFICATE-----"), "{text}");
+    assert!(rest.starts_with("listening tls 127.0.0.1:"), "{rest}");
+    assert_eq!(mode & 0o777, 0o700);
+    assert!(!folder.exists(), "{} is left behind", folder.display());
+}
+
+/// Whoever looks for a way round a certificate is told what it costs.
+#[test]
+fn the_help_names_the_danger_of_looking_at_no_certificate() {
+    for (name, arguments) in [
+        ("client", &["tls", "--help"][..]),
+        ("websocket_client", &["--help"]),
+    ] {
+        let (_, output, _) = ended(name, arguments);
+        let about = output.split("--insecure").nth(1).unwrap();
+        assert!(about.trim_start().starts_with("DANGEROUS"), "{about}");
+    }
 }

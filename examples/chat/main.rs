@@ -5,6 +5,7 @@
 //! cargo run --release --example chat              # then open http://127.0.0.1:5000/, and beside it:
 //! nc 127.0.0.1 5001                               # say your name, then talk; /help
 //! echo 'mika: anyone there?' | nc -u -w1 127.0.0.1 5002
+//! cargo run --release --example chat -- --cert cert.pem --key key.pem    # https, and wss with it
 //! ```
 //!
 //! [`Chat`](chat::Chat) holds the whole state, and the loop lends it to one callback at a time:
@@ -13,6 +14,8 @@
 //! here is in `chat.rs`, and how they hear of it in `news.rs`. The rest knows no sockets: `room.rs`,
 //! `command.rs`, `flood.rs` and `words.rs`.
 
+#[path = "../shared/certificate.rs"]
+mod certificate;
 mod chat;
 mod command;
 mod flood;
@@ -32,6 +35,7 @@ use clap::Parser;
 use switchboard::signals::{SIGINT, SIGTERM};
 use switchboard::{Config, Limits, Listen, Reactor, http, signals, tcp, udp, websocket};
 
+use certificate::HTTP;
 use chat::Chat;
 
 /// A chat that is reached in three ways: a page in the browser, lines by `nc`, and shouts by UDP.
@@ -40,6 +44,8 @@ struct Args {
     /// Address of the page. Port 0 lets the system choose
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     listen: String,
+    #[command(flatten)]
+    certificate: certificate::Options,
     /// Address for clients that send lines, such as nc
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5001")]
     lines: String,
@@ -114,8 +120,15 @@ fn serve(args: &Args) -> io::Result<()> {
             .keepalive(Some(KEEPALIVE))
     };
     let mut chat = Chat::new();
-    let at = advise(reactor.listen(listen(&args.listen), page), "--listen")?.local_addr;
-    println!("listening http {at}");
+    let (listening, scheme) = match args.certificate.files()? {
+        Some(files) => {
+            let listening = files.listen(&mut reactor, listen(&args.listen), page, HTTP);
+            (listening, "https")
+        }
+        None => (reactor.listen(listen(&args.listen), page), "http"),
+    };
+    let at = advise(listening, "--listen")?.local_addr;
+    println!("listening {scheme} {at}");
     let at = advise(reactor.listen(listen(&args.lines), lines), "--lines")?.local_addr;
     println!("listening lines {at}");
     chat.ports.nc = at.ip().map_or(0, |at| at.port());

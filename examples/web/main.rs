@@ -7,11 +7,16 @@
 //! curl -i http://127.0.0.1:8080/hello/you
 //! curl http://127.0.0.1:8080/metrics
 //! cargo run --release --example web -- --proxy /app=127.0.0.1:8000   # a Flask or Django app, say
+//! cargo run --release --example web -- --self-signed --redirect 127.0.0.1:8081
+//! curl -L --cacert THE_PATH_THAT_WAS_PRINTED http://localhost:8081/hello/you
 //! ```
 //!
 //! *Polling* asks every second and is answered at once, mostly with nothing. *Long polling* asks
 //! once and is answered when there is something: its request is parked, which costs a slot in the
 //! loop and no thread. A stream of *Server-Sent Events* asks once, and the answer does not end.
+
+#[path = "../shared/certificate.rs"]
+mod certificate;
 
 use std::io;
 use std::path::PathBuf;
@@ -20,9 +25,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
-use switchboard::http::{self, Cx, Request, Response};
+use switchboard::http::{self, Cx, HttpsRedirect, Request, Response};
 use switchboard::signals::{SIGINT, SIGTERM};
-use switchboard::{Config, ConnId, ConnMap, Hub, Kind, Owner, Publish, Reactor, signals};
+use switchboard::{Config, ConnId, ConnMap, Hub, Kind, Listen, Owner, Publish, Reactor, signals};
+
+use certificate::HTTP;
 
 const PAGE: &str = include_str!("index.html");
 
@@ -42,6 +49,11 @@ struct Args {
     /// Address to serve on. Port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: String,
+    #[command(flatten)]
+    certificate: certificate::Options,
+    /// Address to serve plain HTTP on that sends everybody to --listen
+    #[arg(long, value_name = "ADDR", requires = "certificate")]
+    redirect: Option<String>,
     /// Folder whose files are served at /files/
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
@@ -250,6 +262,7 @@ fn forwarding(text: &str) -> Result<(String, String), String> {
 }
 
 fn serve(args: Args) -> io::Result<()> {
+    let files = args.certificate.files()?;
     let mut reactor = Reactor::new(Config {
         time_callbacks: true,
         ..Config::default()
@@ -274,7 +287,11 @@ fn serve(args: Args) -> io::Result<()> {
     }
     let upstream = reactor.add_driver(http::Upstream::new());
     for (path, to) in &args.proxy {
-        server = server.mount(path, http::Proxy::new(upstream, to));
+        let proxy = http::Proxy::new(upstream, to);
+        server = match &files {
+            Some(_) => server.mount(path, proxy.https()),
+            None => server.mount(path, proxy),
+        };
     }
     let trusted = args.trust_proxy.iter().map(String::as_str);
     server = server.trust_proxy(trusted).map_err(io::Error::other)?;
@@ -285,8 +302,24 @@ fn serve(args: Args) -> io::Result<()> {
         hub.shutdown(Duration::from_secs(2));
     })?;
     let driver = reactor.add_driver(server);
-    let listening = reactor.listen(&*args.listen, driver)?;
-    println!("listening http {}", listening.local_addr);
+    match files {
+        Some(files) => {
+            let listen = Listen::tcp(&*args.listen);
+            let at = files.listen(&mut reactor, listen, driver, HTTP)?.local_addr;
+            println!("listening https {at}");
+            if let Some(redirect) = &args.redirect {
+                let port = at.ip().map_or(443, |at| at.port());
+                let server = http::Server::new().mount("/", HttpsRedirect::new().port(port));
+                let server = reactor.add_driver(server);
+                let listening = reactor.listen(&**redirect, server)?;
+                println!("listening http {}", listening.local_addr);
+            }
+        }
+        None => {
+            let listening = reactor.listen(&*args.listen, driver)?;
+            println!("listening http {}", listening.local_addr);
+        }
+    }
     reactor.on_timer(|web: &mut Web, hub, _| {
         let number = web.newest + 1;
         web.tell(hub, &format!("tick {number}"));
