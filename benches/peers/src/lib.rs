@@ -5,3 +5,4 @@
 pub mod compare;
 pub mod http;
 pub mod load;
+pub mod tls;

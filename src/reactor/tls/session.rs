@@ -1,6 +1,6 @@
 //! TLS of one connection: from records to plaintext and back.
 //!
-//! No socket is touched here. What is received is decrypted where it lies in the loop's buffer, and
+//! No socket is touched here. What is received is decrypted in the loop's buffer, and
 //! only the beginning of a record that is still to be completed is kept; what is sent is encrypted
 //! when the kernel has room for it. An idle session owns no buffer.
 

@@ -1,14 +1,14 @@
 //! Compares switchboard's servers with minimal peers: CPU time, memory, system
 //! calls and instructions for each message or connection.
 //!
-//! Run: `cargo run --release -- tcp` (or `udp`, `http`, `ws`, `idle`, `syscalls`,
-//! `instructions`; `--help` lists the options). It builds what it needs. See
-//! README.md.
+//! Run: `cargo run --release -- tcp` (or `udp`, `http`, `ws`, `tls`, `idle`,
+//! `syscalls`, `instructions`; `--help` lists the options). It builds what it
+//! needs. See README.md.
 #![forbid(unsafe_code)]
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use peers::compare::scenario::{HTTP, TCP, UDP, WS, WS_BROADCAST};
+use peers::compare::scenario::{HTTP, TCP, TLS, TLS_HANDSHAKES, UDP, WS, WS_BROADCAST};
 use peers::compare::{child, cpu, idle, instructions, syscalls};
 use peers::load::raise_open_files;
 
@@ -35,6 +35,14 @@ enum Measure {
         #[arg(long)]
         broadcast: bool,
     },
+    /// CPU time of an echo by TLS, or of a connection
+    Tls {
+        #[command(flatten)]
+        arguments: cpu::Arguments,
+        /// Connections one after another, each with a full handshake, and one byte echoed
+        #[arg(long)]
+        handshakes: bool,
+    },
     /// Memory of idle connections
     Idle(idle::Arguments),
     /// System calls of a message and its answer (needs strace)
@@ -57,6 +65,11 @@ fn main() -> anyhow::Result<()> {
             broadcast: false,
         } => cpu::run(&WS, arguments),
         Measure::Ws { arguments, .. } => cpu::run(&WS_BROADCAST, arguments),
+        Measure::Tls {
+            arguments,
+            handshakes: false,
+        } => cpu::run(&TLS, arguments),
+        Measure::Tls { arguments, .. } => cpu::run(&TLS_HANDSHAKES, arguments),
         Measure::Idle(arguments) => idle::run(arguments),
         Measure::Syscalls(arguments) => syscalls::run(arguments),
         Measure::Instructions(arguments) => instructions::run(arguments),

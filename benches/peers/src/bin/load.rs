@@ -4,7 +4,8 @@
 //! Run: `cargo run --release --bin load -- --connect 127.0.0.1:PORT` for TCP,
 //! `load udp --connect 127.0.0.1:PORT` for datagrams, `load http` for requests,
 //! `load ws` for messages of WebSocket, `load broadcast` for such that go to
-//! everybody, or `load idle` to open connections and hold them.
+//! everybody, `load tls` for messages by TLS, `load handshakes` for connections by
+//! TLS, or `load idle` to open connections and hold them.
 //!
 //! It takes turns with whoever measures: it says `connected N`, then `warm` once
 //! nothing is in flight, waits for a line on stdin, says `done N seconds S`, and
@@ -18,7 +19,9 @@ use std::net::SocketAddr;
 
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use peers::load::{Broadcast, Connection, Http, Load, Run, Shape, Tcp, Udp, Ws, raise_open_files};
+use peers::load::{
+    Broadcast, Connection, Handshakes, Http, Load, Run, Shape, Tcp, Tls, Udp, Ws, raise_open_files,
+};
 
 /// Keeps messages in flight on many connections to a server that answers each
 #[derive(Parser)]
@@ -49,6 +52,11 @@ enum Mode {
         #[arg(long, default_value_t = 10)]
         senders: usize,
     },
+    /// The same with messages by TLS
+    Tls(Exchange),
+    /// Connections one after another, each with a full handshake by TLS and one byte echoed; a
+    /// message is a connection
+    Handshakes(Exchange),
 }
 
 #[derive(Args)]
@@ -91,6 +99,7 @@ struct Idle {
 #[derive(Clone, Copy, ValueEnum)]
 enum Held {
     Tcp,
+    Tls,
     Ws,
 }
 
@@ -113,6 +122,11 @@ fn run<C: Connection>(arguments: &Exchange) -> anyhow::Result<()> {
 fn run_broadcast(arguments: &Exchange, senders: usize) -> anyhow::Result<()> {
     let shape = arguments.shape(Broadcast::SIZE);
     let mut load = Broadcast::connect(arguments.connect, &shape, senders)?;
+    take_turns(arguments, |messages| load.run(messages))
+}
+
+fn run_handshakes(arguments: &Exchange) -> anyhow::Result<()> {
+    let mut load = Handshakes::new(arguments.connect)?;
     take_turns(arguments, |messages| load.run(messages))
 }
 
@@ -161,17 +175,21 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     raise_open_files()?;
     match (arguments.mode, arguments.exchange) {
-        (Some(Mode::Idle(idle)), _) => match idle.protocol {
-            Held::Tcp => {
-                ensure!(!idle.deflate, "--deflate needs --protocol ws");
-                run_idle::<Tcp>(&idle)
+        (Some(Mode::Idle(idle)), _) => {
+            let is_ws = matches!(idle.protocol, Held::Ws);
+            ensure!(is_ws || !idle.deflate, "--deflate needs --protocol ws");
+            match idle.protocol {
+                Held::Tcp => run_idle::<Tcp>(&idle),
+                Held::Tls => run_idle::<Tls>(&idle),
+                Held::Ws => run_idle::<Ws>(&idle),
             }
-            Held::Ws => run_idle::<Ws>(&idle),
-        },
+        }
         (Some(Mode::Udp(exchange)), _) => run::<Udp>(&exchange),
         (Some(Mode::Http(exchange)), _) => run::<Http>(&exchange),
         (Some(Mode::Ws(exchange)), _) => run::<Ws>(&exchange),
         (Some(Mode::Broadcast { exchange, senders }), _) => run_broadcast(&exchange, senders),
+        (Some(Mode::Tls(exchange)), _) => run::<Tls>(&exchange),
+        (Some(Mode::Handshakes(exchange)), _) => run_handshakes(&exchange),
         (None, Some(exchange)) => run::<Tcp>(&exchange),
         (None, None) => anyhow::bail!("give --connect ADDRESS:PORT; see --help"),
     }

@@ -35,16 +35,21 @@ impl Programs {
             .context("the main project is not where it was")?;
         for server in servers.iter() {
             match server.program {
-                Program::C(name) => build_c(name, &release)?,
+                Program::C(name) => build_c(name, &release, &[])?,
                 Program::Example(name) if ours.is_none() => build_example(name, &project)?,
-                Program::Example(_) | Program::Peer(_) | Program::Uws(_) => {}
+                _ => {}
             }
         }
-        servers.retain(|server| match server.program {
-            Program::Uws(name) => build_uws(name, &release)
+        servers.retain(|server| {
+            let built = match server.program {
+                Program::Uws(name) => build_uws(name, &release),
+                Program::OpenSsl(name) => build_c(name, &release, &["-lssl", "-lcrypto"])
+                    .context("it needs the headers of OpenSSL 3"),
+                _ => Ok(()),
+            };
+            built
                 .inspect_err(|error| println!("skipped: {}: {error:#}", server.name))
-                .is_ok(),
-            _ => true,
+                .is_ok()
         });
         let at = |path: &Path| {
             path.canonicalize()
@@ -61,9 +66,13 @@ impl Programs {
         match (&self.ours, server.program) {
             (Some(path), _) if server.name == OURS => path.clone(),
             (_, Program::Example(name)) => self.examples.join(name),
-            (_, Program::C(name) | Program::Peer(name) | Program::Uws(name)) => {
-                self.release.join(name)
-            }
+            (
+                _,
+                Program::C(name)
+                | Program::OpenSsl(name)
+                | Program::Peer(name)
+                | Program::Uws(name),
+            ) => self.release.join(name),
         }
     }
 
@@ -93,12 +102,13 @@ fn build_package(target: &Path) -> anyhow::Result<()> {
         .arg(target))
 }
 
-fn build_c(name: &str, release: &Path) -> anyhow::Result<()> {
+fn build_c(name: &str, release: &Path, libraries: &[&str]) -> anyhow::Result<()> {
     fs::create_dir_all(release)?;
     run(Command::new("cc")
         .args(["-O2", "-Wall", "-Wextra", "-o"])
         .arg(release.join(name))
-        .arg(Path::new(PACKAGE).join("c").join(format!("{name}.c"))))
+        .arg(Path::new(PACKAGE).join("c").join(format!("{name}.c")))
+        .args(libraries))
 }
 
 /// Builds a program with the sources of uWebSockets, unless it is there already:

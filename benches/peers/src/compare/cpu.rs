@@ -1,5 +1,5 @@
-//! `compare tcp`, `compare udp`, `compare http` and `compare ws`: the servers' CPU
-//! time for each message and its answer.
+//! `compare tcp`, `udp`, `http`, `ws` and `tls`: the servers' CPU time for each
+//! message and its answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,11 +26,11 @@ pub struct Arguments {
     /// Rounds; each runs every server once
     #[arg(long, default_value_t = 15)]
     pairs: usize,
-    /// Messages before those that are counted
-    #[arg(long, default_value_t = 20_000)]
-    warmup: u64,
+    /// Messages before those that are counted [default: 20000, of handshakes 500]
+    #[arg(long)]
+    warmup: Option<u64>,
     /// Messages that are counted, in each run [default: 200000, with HTTP 150000, of a broadcast
-    /// 500000, which are counted as they are delivered]
+    /// 500000, which are counted as they are delivered, of handshakes 3000]
     #[arg(long, visible_alias = "requests")]
     messages: Option<u64>,
     /// Also writes every run's figures to this file
@@ -41,6 +41,10 @@ pub struct Arguments {
 impl Arguments {
     fn messages(&self, scenario: &Scenario) -> u64 {
         self.messages.unwrap_or(scenario.messages)
+    }
+
+    fn warmup(&self, scenario: &Scenario) -> u64 {
+        self.warmup.unwrap_or(scenario.warmup)
     }
 }
 
@@ -90,7 +94,8 @@ fn measure(
 ) -> anyhow::Result<Sample> {
     let running = bench.start_server(server, &[])?;
     let pid = running.child.pid();
-    let (warmup, messages) = (arguments.warmup, arguments.messages(bench.scenario));
+    let messages = arguments.messages(bench.scenario);
+    let warmup = arguments.warmup(bench.scenario);
     let mut load = bench.start_warm_load(&running, &arguments.shape, warmup, messages)?;
     thread::sleep(SETTLE);
     let before = procfs::cpu_time(pid)?;
@@ -117,7 +122,7 @@ fn write_json(
         "connections": arguments.shape.connections(scenario),
         "size": arguments.shape.size(scenario),
         "outstanding": arguments.shape.outstanding,
-        "warmup": arguments.warmup,
+        "warmup": arguments.warmup(scenario),
         "messages": arguments.messages(scenario),
         "samples": samples,
     });

@@ -4,12 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::procfs;
 use super::run::{Bench, Common, RUN_LIMIT};
-use super::scenario::{Scenario, Server, TCP_IDLE, WS_IDLE, WS_IDLE_DEFLATE};
+use super::scenario::{Scenario, Server, TCP_IDLE, TLS_IDLE, WS_IDLE, WS_IDLE_DEFLATE};
 use super::table::{Group, Table};
 
 /// Memory is settled when it stays the same for this long.
@@ -36,16 +36,16 @@ pub struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Protocol {
     Tcp,
+    Tls,
     Ws,
 }
 
 impl Arguments {
     fn scenario(&self) -> anyhow::Result<&'static Scenario> {
         Ok(match (self.protocol, self.deflate) {
-            (Protocol::Tcp, _) => {
-                ensure!(!self.deflate, "--deflate needs --protocol ws");
-                &TCP_IDLE
-            }
+            (Protocol::Tcp, false) => &TCP_IDLE,
+            (Protocol::Tls, false) => &TLS_IDLE,
+            (Protocol::Tcp | Protocol::Tls, true) => bail!("--deflate needs --protocol ws"),
             (Protocol::Ws, false) => &WS_IDLE,
             (Protocol::Ws, true) => &WS_IDLE_DEFLATE,
         })

@@ -37,10 +37,10 @@ pub struct Common {
 /// How the load client uses its connections.
 #[derive(Args)]
 pub struct Shape {
-    /// [default: 50, for a broadcast 1000]
+    /// [default: 50, for a broadcast 1000, of handshakes 1]
     #[arg(long)]
     connections: Option<usize>,
-    /// Bytes of a message [default: 64, by WebSocket 20]; bodies of HTTP always have 200
+    /// Bytes of a message [default: 64, by WebSocket 20, by TLS 1024]; bodies of HTTP always have 200
     #[arg(long)]
     size: Option<usize>,
     /// Messages in flight on each connection

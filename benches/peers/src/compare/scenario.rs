@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 
-use crate::load::{Broadcast, Connection, Http, Tcp, Udp};
+use crate::load::{Broadcast, Connection, Http, Tcp, Tls, Udp};
 
 /// Where a server's program comes from.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub enum Program {
     Peer(&'static str),
     /// A C++ file of `cpp/`, by its name without `.cpp`, on uWebSockets.
     Uws(&'static str),
+    /// A C file of `c/`, by its name without `.c`, on OpenSSL.
+    OpenSsl(&'static str),
 }
 
 /// The server that this is all about.
@@ -59,6 +61,8 @@ pub struct Scenario {
     pub connections: usize,
     /// How many are sent and counted in a run, when nothing else is said.
     pub messages: u64,
+    /// How many of them come first and are not counted, when nothing else is said.
+    pub warmup: u64,
     /// The load client's command.
     pub load: &'static [&'static str],
     pub servers: &'static [Server],
@@ -83,6 +87,7 @@ pub const TCP: Scenario = Scenario {
     size: Tcp::SIZE,
     connections: 50,
     messages: 200_000,
+    warmup: 20_000,
     load: &[],
     servers: &[
         C,
@@ -159,6 +164,12 @@ const UWEBSOCKETS: &str = "uwebsockets";
 const UWS: Program = Program::Uws("uws_ws");
 const SWITCHBOARD_WS: Server = Server::new(OURS, Program::Peer("switchboard_ws"), ANY);
 
+/// What a message costs anyway: the same bytes without frames or encryption.
+const FLOOR: Server = Server {
+    instead: Some(&TCP),
+    ..Server::new("switchboard-tcp", Program::Peer("switchboard_tcp"), ANY)
+};
+
 /// Messages of text, each in one frame.
 pub const WS: Scenario = Scenario {
     protocol: "ws",
@@ -170,14 +181,10 @@ pub const WS: Scenario = Scenario {
         TUNGSTENITE,
         Server::new(UWEBSOCKETS, UWS, &["127.0.0.1"]),
         SWITCHBOARD_WS,
-        // What a message costs anyway: the same bytes without frames.
-        Server {
-            instead: Some(&TCP),
-            ..Server::new("switchboard-tcp", Program::Peer("switchboard_tcp"), ANY)
-        },
+        FLOOR,
     ],
     baselines: &["fastwebsockets", "tungstenite"],
-    floor: Some("switchboard-tcp"),
+    floor: Some(FLOOR.name),
     ..TCP
 };
 
@@ -239,6 +246,42 @@ pub const WS_IDLE_DEFLATE: Scenario = Scenario {
     ..WS
 };
 
+const TOKIO_RUSTLS: Server = Server::new("tokio-rustls", Program::Peer("tokio_rustls"), ANY);
+const OPENSSL: Server = Server::new("openssl", Program::OpenSsl("openssl_echo"), ANY);
+const SWITCHBOARD_TLS: Server = Server::new(OURS, Program::Peer("switchboard_tls"), ANY);
+
+/// Messages that are records each, when they come from the client.
+pub const TLS: Scenario = Scenario {
+    protocol: "tls",
+    title: "TLS echo",
+    size: Tls::SIZE,
+    load: &["tls"],
+    servers: &[TOKIO_RUSTLS, OPENSSL, SWITCHBOARD_TLS, FLOOR],
+    baselines: &[TOKIO_RUSTLS.name],
+    floor: Some(FLOOR.name),
+    ..TCP
+};
+
+/// Connections one after another.
+pub const TLS_HANDSHAKES: Scenario = Scenario {
+    title: "TLS, full handshakes one after another",
+    unit: "handshake",
+    size: 1,
+    connections: 1,
+    messages: 3_000,
+    warmup: 500,
+    load: &["handshakes"],
+    servers: &[TOKIO_RUSTLS, OPENSSL, SWITCHBOARD_TLS],
+    floor: None,
+    ..TLS
+};
+
+pub const TLS_IDLE: Scenario = Scenario {
+    title: "TLS",
+    load: &["idle", "--protocol", "tls"],
+    ..TLS_HANDSHAKES
+};
+
 /// The scenarios in which each message is answered.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Protocol {
@@ -247,6 +290,8 @@ pub enum Protocol {
     Http,
     Ws,
     WsBroadcast,
+    Tls,
+    TlsHandshakes,
 }
 
 impl Protocol {
@@ -257,6 +302,8 @@ impl Protocol {
             Self::Http => &HTTP,
             Self::Ws => &WS,
             Self::WsBroadcast => &WS_BROADCAST,
+            Self::Tls => &TLS,
+            Self::TlsHandshakes => &TLS_HANDSHAKES,
         }
     }
 }

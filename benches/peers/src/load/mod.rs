@@ -7,6 +7,7 @@ mod http;
 mod pattern;
 mod stream;
 mod tcp;
+mod tls;
 mod udp;
 mod ws;
 
@@ -23,6 +24,7 @@ pub use broadcast::Broadcast;
 pub use connection::Connection;
 pub use http::Http;
 pub use tcp::Tcp;
+pub use tls::{Handshakes, Tls};
 pub use udp::Udp;
 pub use ws::Ws;
 

@@ -57,6 +57,11 @@ impl Stream {
         Ok(())
     }
 
+    /// For what is written some other way.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
     /// Writes what is so little that the socket has room for it.
     pub fn send_at_once(&mut self, data: &[u8]) -> anyhow::Result<()> {
         let written = self.socket.write(data).context("cannot send")?;
