@@ -424,7 +424,6 @@ def check_client_ends():
            with_input("", url))
     for arguments, words in [
         (["http://a/"], "is no URL of WebSocket: write ws://HOST:PORT/PATH"),
-        (["wss://a/"], "needs TLS"),
         (["ws://a/#b"], "has a fragment"),
         ([], "<URL>"),
         (["ws://a/", "--header", "x"], "expected `Name: value`"),
