@@ -9,7 +9,7 @@
 //! It stops short of RFC 6455 where more would hide the steps: it takes text only, and looks
 //! whether it is UTF-8 when it is whole; lengths may be written longer than need be; a client that
 //! has gone silent is never pinged; there are neither extensions nor sub-protocols.
-//! `switchboard::websocket` has all of that, and `examples/echo --ws` passes the Autobahn suite.
+//! `switchboard::websocket` has all of that; `tests/autobahn/run` tries `examples/echo --ws` by it.
 
 use std::collections::HashMap;
 use std::io;
