@@ -168,10 +168,7 @@ impl Hub {
         match begun {
             Ok(session) => socket.secure(Box::new(session)),
             Err(error) => {
-                let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
-                if let Some(Entry::Listener(listener)) = listener {
-                    listener.leave(peer);
-                }
+                self.leave_listener(&socket);
                 self.turn.accept_errors += 1;
                 log::error!("cannot begin TLS with {peer:?}: {error}");
                 return Accepted::Skipped;

@@ -378,10 +378,7 @@ impl Hub {
             Entry::Handshake(handshake) => {
                 let socket = &mut handshake.socket;
                 socket.stream.deregister(&self.registry);
-                let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
-                if let Some(Entry::Listener(listener)) = listener {
-                    listener.leave(socket.peer);
-                }
+                self.leave_listener(socket);
             }
             Entry::Datagrams(datagrams) => {
                 if let Err(error) = self.registry.deregister(&mut datagrams.socket) {
@@ -397,10 +394,7 @@ impl Hub {
             Entry::Stream(socket) => {
                 log::trace!("close {id}: {}", socket.reason);
                 socket.stream.deregister(&self.registry);
-                let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
-                if let Some(Entry::Listener(listener)) = listener {
-                    listener.leave(socket.peer);
-                }
+                self.leave_listener(socket);
             }
             Entry::Watched(watched) => watched.deregister(&self.registry),
         }
@@ -408,6 +402,14 @@ impl Hub {
         // A descriptor and a place are free: whoever waited for one may try.
         for held in std::mem::take(&mut self.held_listeners) {
             self.queue(held);
+        }
+    }
+
+    /// Counts a connection out of what has accepted it.
+    pub(super) fn leave_listener(&mut self, socket: &Socket) {
+        let listener = socket.listener.and_then(|id| self.slots.get_mut(id));
+        if let Some(Entry::Listener(listener)) = listener {
+            listener.leave(socket.peer);
         }
     }
 

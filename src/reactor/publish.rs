@@ -68,11 +68,10 @@ impl Hub {
         let mut framed: Vec<((DriverId, Form), Bytes)> = Vec::new();
         let members = self.topics.members(topic).to_vec();
         for id in members.into_iter().filter(|id| Some(*id) != except) {
-            let Some(driver) = self.open_driver(id) else {
+            let Some(taker) = self.taker(id) else {
                 published.missed += 1;
                 continue;
             };
-            let taker = (driver, self.form(id));
             let bytes = match framed.iter().find(|(framed_for, _)| *framed_for == taker) {
                 Some((_, bytes)) => bytes.clone(),
                 None => {
@@ -118,6 +117,16 @@ impl Hub {
             Some(Entry::Stream(socket)) => socket.form,
             _ => Form::default(),
         }
+    }
+
+    /// What decides how a connection is framed for.
+    fn taker(&self, id: ConnId) -> Option<(DriverId, Form)> {
+        let entry = self.slots.get(id).filter(|entry| entry.is_open())?;
+        let form = match entry {
+            Entry::Stream(socket) => socket.form,
+            _ => Form::default(),
+        };
+        Some((entry.driver()?, form))
     }
 
     fn frame(&mut self, (driver, form): (DriverId, Form), data: &[u8], kind: Kind) -> Vec<u8> {

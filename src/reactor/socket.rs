@@ -141,15 +141,25 @@ impl Flags {
         self.take(Self::BACKLOGGED)
     }
 
-    /// Remembers why the kernel has taken nothing. Returns an error that is one of the connection.
-    fn refused(&mut self, error: io::Error) -> Option<io::Error> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => self.clear(Self::WRITABLE),
-            io::ErrorKind::Interrupted => {}
-            _ if is_shortage(&error) => self.set(Self::STALLED),
-            _ => return Some(error),
+    /// Remembers what came of a call that offered so many bytes. Returns how many were taken; an
+    /// error only if it is one of the connection.
+    #[inline]
+    fn note_sent(&mut self, result: io::Result<usize>, offered: usize) -> io::Result<usize> {
+        match result {
+            Ok(sent) => {
+                if sent < offered {
+                    self.clear(Self::WRITABLE);
+                }
+                return Ok(sent);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => self.clear(Self::WRITABLE),
+                io::ErrorKind::Interrupted => {}
+                _ if is_shortage(&error) => self.set(Self::STALLED),
+                _ => return Err(error),
+            },
         }
-        None
+        Ok(0)
     }
 
     /// True if any bit of `other` is set.
@@ -332,19 +342,9 @@ impl Socket {
                     (offered, sys.send_gathered(&self.stream, &slices[..filled]))
                 }
             };
-            match result {
-                Ok(sent) => {
-                    outbox.consume(sent);
-                    written += sent;
-                    if sent < offered {
-                        self.flags.clear(Flags::WRITABLE);
-                    }
-                }
-                Err(error) => match self.flags.refused(error) {
-                    None => {}
-                    Some(error) => return Err(error),
-                },
-            }
+            let sent = self.flags.note_sent(result, offered)?;
+            outbox.consume(sent);
+            written += sent;
             if self.flags.has(Flags::STALLED) {
                 break;
             }
@@ -375,19 +375,10 @@ impl Socket {
             let data = session.outgoing();
             let data = &data[..data.len().min(budget - written)];
             let offered = data.len();
-            match sys.send(&self.stream, data) {
-                Ok(sent) => {
-                    session.consume(sent);
-                    written += sent;
-                    if sent < offered {
-                        self.flags.clear(Flags::WRITABLE);
-                    }
-                }
-                Err(error) => match self.flags.refused(error) {
-                    None => {}
-                    Some(error) => return Err(error),
-                },
-            }
+            let sent = sys.send(&self.stream, data);
+            let sent = self.flags.note_sent(sent, offered)?;
+            session.consume(sent);
+            written += sent;
             if self.flags.has(Flags::STALLED) {
                 break;
             }

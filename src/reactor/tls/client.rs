@@ -57,9 +57,10 @@ impl Client {
     ///
     /// When the system has no certificates that could be read.
     pub fn platform() -> io::Result<Self> {
-        static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-        if let Some(roots) = ROOTS.get() {
-            return Ok(Self::new(Trust::Roots(Arc::clone(roots))));
+        // One for all, so that dials without a client of their own share its tickets, too.
+        static PLATFORM: OnceLock<Client> = OnceLock::new();
+        if let Some(client) = PLATFORM.get() {
+            return Ok(client.clone());
         }
         let loaded = rustls_native_certs::load_native_certs();
         let mut store = RootCertStore::empty();
@@ -72,8 +73,8 @@ impl Client {
             let text = format!("the system has no certificates of authorities{why}");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        let roots = ROOTS.get_or_init(|| Arc::new(store));
-        Ok(Self::new(Trust::Roots(Arc::clone(roots))))
+        let client = PLATFORM.get_or_init(|| Self::new(Trust::Roots(Arc::new(store))));
+        Ok(client.clone())
     }
 
     /// Trusts whom Mozilla trusts, by a list that is built in.
