@@ -120,6 +120,8 @@ fn what_is_no_host_is_refused() {
         "a\u{7f}",
         "a, b",
         ":443",
+        "a:b",
+        "a:1:2",
     ] {
         let request = format!("GET /c HTTP/1.1\r\nHost: {host}\r\n\r\n");
         let answers = served.ask(request);

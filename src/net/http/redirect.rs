@@ -42,10 +42,9 @@ impl Default for HttpsRedirect {
 
 impl<A> Mount<A> for HttpsRedirect {
     fn on_request(&mut self, _: &mut A, cx: &mut Cx<'_>, request: &Request<'_>) {
-        let host = bare(request.host());
-        if host.is_empty() {
+        let Some(host) = bare(request.host()) else {
             return cx.respond(Response::plain(400)).ignore();
-        }
+        };
         let port = match self.port {
             443 => String::new(),
             port => format!(":{port}"),
@@ -60,12 +59,14 @@ impl<A> Mount<A> for HttpsRedirect {
     }
 }
 
-/// A host without its port.
-fn bare(host: &str) -> &str {
-    match host.rsplit_once(':') {
+/// A host without its port. `None` if there is none, or what follows it is no port.
+fn bare(host: &str) -> Option<&str> {
+    let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
-    }
+    };
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    (!name.is_empty() && (is_address || !name.contains(':'))).then_some(name)
 }
 
 #[cfg(test)]
@@ -75,14 +76,19 @@ mod tests {
     #[test]
     fn a_port_is_taken_off() {
         for (host, expected) in [
-            ("a", "a"),
-            ("a:80", "a"),
-            ("a:", "a"),
-            ("[::1]", "[::1]"),
-            ("[::1]:8080", "[::1]"),
-            ("", ""),
+            ("a", Some("a")),
+            ("a:80", Some("a")),
+            ("a:", Some("a")),
+            ("[::1]", Some("[::1]")),
+            ("[::1]:8080", Some("[::1]")),
+            ("", None),
+            (":80", None),
+            ("a:b", None),
+            ("a:80:80", None),
+            ("[::1]:b", None),
+            ("[::1", None),
         ] {
-            assert_eq!(bare(host), expected);
+            assert_eq!(bare(host), expected, "{host}");
         }
     }
 }
