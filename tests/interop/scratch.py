@@ -423,7 +423,7 @@ def check_client_ends():
             "error 111); start the server, or wait for it with --reconnect\n"),
            with_input("", url))
     for arguments, words in [
-        (["http://a/"], "is no URL of WebSocket: write ws://HOST:PORT/PATH"),
+        (["http://a/"], "is no URL of WebSocket: write ws://HOST:PORT/PATH, or wss://"),
         (["ws://a/#b"], "has a fragment"),
         ([], "<URL>"),
         (["ws://a/", "--header", "x"], "expected `Name: value`"),

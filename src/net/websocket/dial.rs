@@ -51,7 +51,11 @@ impl Dial {
         let (rest, usual) = match url.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => (rest, ":80"),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("wss") => (rest, ":443"),
-            _ => return Err(bad("is no URL of WebSocket: write ws://HOST:PORT/PATH")),
+            _ => {
+                return Err(bad(
+                    "is no URL of WebSocket: write ws://HOST:PORT/PATH, or wss://",
+                ));
+            }
         };
         #[cfg(not(feature = "tls"))]
         if usual == ":443" {
@@ -60,7 +64,9 @@ impl Dial {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(end);
         if host.is_empty() || host.contains('@') {
-            return Err(bad("has no proper host: write ws://HOST:PORT/PATH"));
+            return Err(bad(
+                "has no proper host: write ws://HOST:PORT/PATH, or wss://",
+            ));
         }
         if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad(
