@@ -317,11 +317,7 @@ impl tcp::Handler<tcp::Lines> for Client {
 
 /// The version and the cipher suite, in words.
 fn secured(info: &tls::Info) -> String {
-    let version = match info.version {
-        tls::Version::Tls12 => "1.2",
-        tls::Version::Tls13 => "1.3",
-    };
-    format!("TLS {version}, {}", info.cipher_suite)
+    format!("{}, {}", info.version, info.cipher_suite)
 }
 
 fn describe(closed: Closed<'_>) -> String {

@@ -123,7 +123,7 @@ impl Handshake {
                 let text = "it speaks HTTP without TLS";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
-            shaken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            shaken?;
             if is_open {
                 return Ok(Progress::Done);
             }
@@ -146,8 +146,18 @@ impl Handshake {
     /// Sends the records that are to be sent, as far as the kernel takes them.
     fn flush(&mut self, sys: &Sys) -> io::Result<()> {
         self.socket.outbox.get_or_insert_default();
-        self.socket.flush(sys, usize::MAX)?;
+        self.socket.flush(sys, usize::MAX, &mut Vec::new())?;
         Ok(())
+    }
+
+    /// Reads what nobody wants any more. An alert on its way would be lost by the reset that
+    /// unread input turns a close into; that can be helped as far as it needs no waiting.
+    fn drain(&mut self, sys: &Sys, buffer: &mut [u8]) {
+        for _ in 0..MOST_READS {
+            if !matches!(self.socket.receive(sys, buffer), Received::Bytes(_)) {
+                break;
+            }
+        }
     }
 }
 
@@ -199,12 +209,20 @@ impl Hub {
             self.queue(id);
             return None;
         }
-        match handshake.go_on(
+        let socket = &handshake.socket;
+        let before = (socket.bytes_read, socket.bytes_written);
+        let progress = handshake.go_on(
             &self.sys,
             buffer,
             &mut self.turn.handshakes,
             self.config.handshake_budget,
-        ) {
+        );
+        if progress.is_err() {
+            handshake.drain(&self.sys, buffer);
+        }
+        self.turn.bytes_read += handshake.socket.bytes_read - before.0;
+        self.turn.bytes_written += handshake.socket.bytes_written - before.1;
+        match progress {
             Ok(Progress::Waiting) => {
                 if handshake.socket.flags.has(Flags::STALLED) {
                     self.retry_later(id);
@@ -264,8 +282,6 @@ impl Hub {
         if let Some(deadline) = handshake.deadline.take() {
             self.deadlines.cancel(deadline);
         }
-        // An alert on its way is not to be lost by a reset, as far as that can be helped without
-        // waiting.
         handshake.socket.stream.shutdown_write();
         let peer = handshake.socket.peer;
         let whom = peer.map_or_else(|| "a Unix socket".to_owned(), |peer| format!("tcp {peer}"));

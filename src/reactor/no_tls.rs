@@ -75,4 +75,12 @@ impl Session {
     pub(crate) fn consume(&mut self, _: usize) {
         match *self {}
     }
+
+    pub(crate) fn borrow(&mut self, _: &mut Vec<u8>) {
+        match *self {}
+    }
+
+    pub(crate) fn give_back(&mut self, _: &mut Vec<u8>) {
+        match *self {}
+    }
 }

@@ -217,21 +217,24 @@ impl Drop for Growth<'_> {
     }
 }
 
-/// Empty outboxes for the next connections that send. A broadcast fills one for each member and
-/// empties it in the same turn, so there may be many, as long as they are small.
+/// Room for the next connections that send.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
+    /// For what is encrypted and leaves at once.
+    pub(crate) records: Vec<u8>,
+    /// Empty outboxes. A broadcast fills one for each member and empties it in the same turn, so
+    /// there may be many, as long as they are small.
     #[expect(
         clippy::vec_box,
         reason = "a socket keeps its outbox behind one pointer"
     )]
     outboxes: Vec<Box<Outbox>>,
-    /// Bytes of capacity in all of them.
+    /// Bytes of capacity in all outboxes.
     bytes: usize,
 }
 
 impl Spares {
-    /// What the spares may take up, their buffers and themselves.
+    /// What the outboxes may take up, their buffers and themselves.
     const MOST: usize = 1024 * 1024;
 
     #[inline]

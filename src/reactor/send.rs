@@ -149,7 +149,8 @@ impl Hub {
         }
         if socket.outbox.is_some() && !socket.flags.has(Flags::STALLED) {
             let before = socket.backlog();
-            let (written, calls) = match socket.flush(&self.sys, self.config.write_budget) {
+            let (budget, room) = (self.config.write_budget, &mut self.spare.records);
+            let (written, calls) = match socket.flush(&self.sys, budget, room) {
                 Ok(result) => result,
                 Err(error) if socket.outlives(&error) => {
                     socket.outbox = None;

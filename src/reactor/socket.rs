@@ -318,11 +318,21 @@ impl Socket {
 
     /// Sends at most `budget` bytes of the outbox, as far as the kernel takes them. Returns the
     /// number of bytes and of calls. A shortage of memory is no error of this connection: it sets
-    /// `STALLED`.
+    /// `STALLED`. Records that are sent at once are made in `room`.
     #[inline]
-    pub(crate) fn flush(&mut self, sys: &Sys, budget: usize) -> io::Result<(usize, usize)> {
-        if self.tls.is_some() {
-            return self.flush_secure(sys, budget);
+    pub(crate) fn flush(
+        &mut self,
+        sys: &Sys,
+        budget: usize,
+        room: &mut Vec<u8>,
+    ) -> io::Result<(usize, usize)> {
+        if let Some(session) = &mut self.tls {
+            session.borrow(room);
+            let result = self.flush_secure(sys, budget);
+            if let Some(session) = &mut self.tls {
+                session.give_back(room);
+            }
+            return result;
         }
         let (mut written, mut calls) = (0, 0);
         let Some(outbox) = &mut self.outbox else {

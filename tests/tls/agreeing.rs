@@ -238,6 +238,7 @@ fn a_session_goes_on_with_a_ticket() {
             kinds.extend(far.tls.handshake_kind());
             let info = near.hub().tls(id).unwrap();
             assert_eq!(info.server_name.as_deref(), Some("localhost"));
+            assert_eq!(info.resumed, kinds.len() > 1);
         }
         let resumed = HandshakeKind::Resumed;
         assert_eq!(kinds, [HandshakeKind::Full, resumed, resumed]);
@@ -261,8 +262,10 @@ fn dials_of_one_client_share_their_sessions() {
             });
             hear(&mut near, &mut far);
             kinds.extend(far.tls.handshake_kind());
-            let seen = near.hub().tls(id).unwrap().peer_certificates;
+            let info = near.hub().tls(id).unwrap();
+            let seen = info.peer_certificates;
             assert_eq!(seen, [CERTS.server.chain()[0].to_vec()], "resumed or not");
+            assert_eq!(info.resumed, kinds.len() > 1);
         }
         let resumed = HandshakeKind::Resumed;
         assert_eq!(kinds, [HandshakeKind::Full, resumed, resumed]);

@@ -82,6 +82,17 @@ fn tls7_random_bytes_end_the_connection() {
     assert_untold(&mut near, 6);
 }
 
+/// A close with unread input is a reset, and a reset takes with it what was on its way.
+#[test]
+fn tls7_an_alert_outlives_what_was_not_read() {
+    let mut near = Near::new();
+    let answer = ask(&mut near, &[0xFF; 200_000]);
+    assert_eq!(answer, [21, 3, 3, 0, 2, 2, 50], "decode_error");
+    let read = near.hub().totals().bytes_read;
+    assert_eq!(read, 200_000, "handshakes are counted in");
+    assert_untold(&mut near, 1);
+}
+
 /// Capitals come from a client that has begun with TLS, too.
 #[test]
 fn tls7_only_the_first_bytes_make_it_http() {
@@ -116,5 +127,6 @@ fn tls7_tls_to_a_server_of_plain_http_fails_and_says_why() {
     assert_eq!(failure.kind, ErrorKind::InvalidData);
     let expected = format!("no TLS with tcp {address}: received corrupt message");
     assert!(failure.text.starts_with(&expected), "{failure:?}");
+    assert!(failure.text.ends_with("it may not speak TLS at all"));
     assert_eq!(near.hub().count(plain), 0, "nor does the server keep it");
 }

@@ -26,9 +26,9 @@ mod session;
 
 use std::io;
 
-use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, Error, InvalidMessage, SupportedProtocolVersion};
 
 pub use client::Client;
 pub use info::{Info, Version};
@@ -69,6 +69,18 @@ fn versions(lowest: Version) -> &'static [&'static SupportedProtocolVersion] {
         Version::Tls12 => &ALL,
         Version::Tls13 => &ALL[..1],
     }
+}
+
+/// Why a handshake has failed, with what rustls leaves to be guessed.
+fn explained(error: Error) -> io::Error {
+    let hint = match &error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => "it may not speak TLS at all",
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no authority that is trusted here has signed it"
+        }
+        _ => return io::Error::new(io::ErrorKind::InvalidData, error),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, format!("{error}: {hint}"))
 }
 
 fn bad_config(error: impl std::fmt::Display) -> io::Error {

@@ -5,6 +5,8 @@
 //! when the kernel has room for it. An idle session owns no buffer.
 
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
@@ -13,6 +15,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
+use super::explained;
 use super::info::Info;
 use super::server::Names;
 
@@ -33,9 +36,7 @@ pub(crate) struct Session {
     held: Vec<u8>,
     /// Plaintext that came up before anybody could be given it: behind the handshake.
     early: Vec<u8>,
-    /// Records to be sent, of which the first `sent` bytes have been.
-    outgoing: Vec<u8>,
-    sent: usize,
+    outgoing: Records,
     /// The handshake is done.
     open: bool,
     /// What came of it was an error.
@@ -49,6 +50,14 @@ pub(crate) struct Session {
     server_name: Option<Box<str>>,
 }
 
+/// Records to be sent: those from `sent` to `end`. What lies behind is room, which would cost as
+/// much to fill with zeros again as it costs to be encrypted into.
+struct Records {
+    room: Vec<u8>,
+    sent: usize,
+    end: usize,
+}
+
 enum Side {
     Client(UnbufferedClientConnection),
     /// With what knows the name that was asked for, until the handshake is done.
@@ -59,6 +68,8 @@ enum Side {
 enum Step {
     /// There may be more to do.
     Again,
+    /// Plaintext was delivered.
+    Delivered,
     /// More has to be received, or nothing is left to be done.
     Blocked,
     /// It may be written to.
@@ -86,7 +97,7 @@ impl Session {
             ..Self::new(side, tolerant)
         };
         // It is for a client to begin.
-        session.shake(&mut [])?;
+        session.receive(&mut [], |_| {})?;
         Ok(session)
     }
 
@@ -104,8 +115,11 @@ impl Session {
             side,
             held: Vec::new(),
             early: Vec::new(),
-            outgoing: Vec::new(),
-            sent: 0,
+            outgoing: Records {
+                room: Vec::new(),
+                sent: 0,
+                end: 0,
+            },
             open: false,
             failed: None,
             peer_closed: false,
@@ -165,7 +179,7 @@ impl Session {
     /// # Errors
     ///
     /// As [`receive`](Self::receive).
-    pub(crate) fn shake(&mut self, data: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn shake(&mut self, data: &mut [u8]) -> io::Result<()> {
         let mut early = std::mem::take(&mut self.early);
         let result = self.receive(data, |plain| early.extend_from_slice(plain));
         self.early = early;
@@ -179,7 +193,7 @@ impl Session {
                 *names = None;
             }
         }
-        result
+        result.map_err(explained)
     }
 
     /// Works through what was received. Plaintext is given to `deliver`; what makes no whole record
@@ -200,32 +214,48 @@ impl Session {
         if !self.early.is_empty() {
             deliver(&std::mem::take(&mut self.early));
         }
+        // Should there be a case that rustls has not thought of, it costs this connection only.
+        let decrypted = catch_unwind(AssertUnwindSafe(|| self.decrypt(data, &mut deliver)));
+        let error = match decrypted {
+            Ok(Ok(used)) => {
+                if used < data.len() && !self.peer_closed {
+                    self.held = data[used..].to_vec();
+                }
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                self.tell();
+                error
+            }
+            Err(_) => Error::General("rustls panicked".to_owned()),
+        };
+        self.failed = Some(error.clone());
+        Err(error)
+    }
+
+    /// Takes steps until one needs more than there is. Returns how many bytes were used.
+    fn decrypt(
+        &mut self,
+        data: &mut [u8],
+        deliver: &mut impl FnMut(&[u8]),
+    ) -> Result<usize, Error> {
         let mut used = 0;
         loop {
-            match self.step(&mut data[used..], &mut deliver, &Write::Nothing) {
-                Ok((discard, step)) => {
-                    used += discard;
-                    match step {
-                        Step::Again => {}
-                        Step::PeerClosed => self.peer_closed = true,
-                        Step::Ready => {
-                            self.open = true;
-                            break;
-                        }
-                        Step::Blocked => break,
-                    }
+            let (discard, step) = self.step(&mut data[used..], deliver, &Write::Nothing)?;
+            used += discard;
+            match step {
+                // Nothing is left to be looked at, as nearly always.
+                Step::Delivered if self.open && used == data.len() => break,
+                Step::Again | Step::Delivered => {}
+                Step::PeerClosed => self.peer_closed = true,
+                Step::Ready => {
+                    self.open = true;
+                    break;
                 }
-                Err(error) => {
-                    self.tell();
-                    self.failed = Some(error.clone());
-                    return Err(error);
-                }
+                Step::Blocked => break,
             }
         }
-        if used < data.len() && !self.peer_closed {
-            self.held = data[used..].to_vec();
-        }
-        Ok(())
+        Ok(used)
     }
 
     /// After an error: has the alert encoded that goes with it. Not a step more, since rustls would
@@ -251,7 +281,7 @@ impl Session {
 
     /// Says that nothing follows, once. True if there is something to be sent by that.
     pub(crate) fn close(&mut self) -> bool {
-        if self.closed || !self.open {
+        if self.closed || !self.open || self.failed.is_some() {
             return false;
         }
         self.closed = true;
@@ -269,7 +299,7 @@ impl Session {
                 Ok((discard, step)) => {
                     used += discard;
                     match step {
-                        Step::Again => {}
+                        Step::Again | Step::Delivered => {}
                         Step::PeerClosed => self.peer_closed = true,
                         Step::Ready => break Ok(()),
                         Step::Blocked => break Err(Error::HandshakeNotComplete),
@@ -304,20 +334,37 @@ impl Session {
 
     /// Has somebody answered who speaks HTTP and no TLS, in words that are understood there.
     pub(crate) fn refuse_plain_http(&mut self) {
-        self.outgoing = PLAIN_HTTP.to_vec();
-        self.sent = 0;
+        self.outgoing = Records {
+            room: PLAIN_HTTP.to_vec(),
+            sent: 0,
+            end: PLAIN_HTTP.len(),
+        };
     }
 
     /// Records that are to be sent.
     pub(crate) fn outgoing(&self) -> &[u8] {
-        &self.outgoing[self.sent..]
+        &self.outgoing.room[self.outgoing.sent..self.outgoing.end]
     }
 
     /// Forgets records that were sent.
     pub(crate) fn consume(&mut self, sent: usize) {
-        self.sent += sent;
-        if self.sent == self.outgoing.len() {
-            (self.outgoing, self.sent) = (Vec::new(), 0);
+        self.outgoing.sent += sent;
+        if self.outgoing.sent == self.outgoing.end {
+            (self.outgoing.sent, self.outgoing.end) = (0, 0);
+        }
+    }
+
+    /// Takes the loop's room for records, unless there are some of its own to be sent first.
+    pub(crate) fn borrow(&mut self, room: &mut Vec<u8>) {
+        if self.outgoing.end == 0 {
+            self.outgoing.room = std::mem::take(room);
+        }
+    }
+
+    /// Gives it back, unless the kernel has not taken all that is in it.
+    pub(crate) fn give_back(&mut self, room: &mut Vec<u8>) {
+        if self.outgoing.end == 0 {
+            *room = std::mem::take(&mut self.outgoing.room);
         }
     }
 }
@@ -327,7 +374,7 @@ fn take<D>(
     status: UnbufferedStatus<'_, '_, D>,
     deliver: &mut impl FnMut(&[u8]),
     write: &Write<'_>,
-    outgoing: &mut Vec<u8>,
+    outgoing: &mut Records,
 ) -> Result<(usize, Step), Error> {
     let UnbufferedStatus { mut discard, state } = status;
     let step = match state? {
@@ -337,10 +384,10 @@ fn take<D>(
                 discard += record.discard;
                 deliver(record.payload);
             }
-            Step::Again
+            Step::Delivered
         }
         ConnectionState::EncodeTlsData(mut encoding) => {
-            append(outgoing, 0, |room| match encoding.encode(room) {
+            outgoing.append(0, |room| match encoding.encode(room) {
                 Ok(length) => Ok(length),
                 Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
                 Err(EncodeError::AlreadyEncoded) => Err(None),
@@ -362,12 +409,10 @@ fn take<D>(
                 Write::Nothing => {}
                 Write::Data(data) => {
                     let about = data.len() + OVERHEAD * data.len().div_ceil(RECORD).max(1);
-                    append(outgoing, about, |room| fits(traffic.encrypt(data, room)))?;
+                    outgoing.append(about, |room| fits(traffic.encrypt(data, room)))?;
                 }
                 Write::CloseNotify => {
-                    append(outgoing, OVERHEAD, |room| {
-                        fits(traffic.queue_close_notify(room))
-                    })?;
+                    outgoing.append(OVERHEAD, |room| fits(traffic.queue_close_notify(room)))?;
                 }
             }
             Step::Ready
@@ -379,24 +424,25 @@ fn take<D>(
     Ok((discard, step))
 }
 
-/// Appends what `write` puts into the room it is given, which it may ask to be larger.
-fn append(
-    out: &mut Vec<u8>,
-    about: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-) -> Result<(), Error> {
-    let (from, mut room) = (out.len(), about);
-    loop {
-        out.resize(from + room, 0);
-        match write(&mut out[from..]) {
-            Ok(length) => {
-                out.truncate(from + length);
-                return Ok(());
+impl Records {
+    /// Appends what `write` puts into the room it is given, which it may ask to be larger.
+    fn append(
+        &mut self,
+        about: usize,
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+    ) -> Result<(), Error> {
+        let mut wanted = about;
+        loop {
+            if self.room.len() < self.end + wanted {
+                self.room.resize(self.end + wanted, 0);
             }
-            Err(Some(required)) if required > room => room = required,
-            Err(_) => {
-                out.truncate(from);
-                return Err(Error::EncryptError);
+            match write(&mut self.room[self.end..]) {
+                Ok(length) => {
+                    self.end += length;
+                    return Ok(());
+                }
+                Err(Some(required)) if required > wanted => wanted = required,
+                Err(_) => return Err(Error::EncryptError),
             }
         }
     }
