@@ -156,7 +156,7 @@ impl Hub {
                     socket.outbox = None;
                     socket.flags.set(Flags::FINISHING);
                     socket.flags.set(Flags::READABLE);
-                    return self.finish(id);
+                    return self.shut(id);
                 }
                 Err(error) => return self.end(id, CloseReason::from_error(&error)),
             };
@@ -182,19 +182,9 @@ impl Hub {
             if backlog == 0 {
                 self.spare.give(socket.outbox.take());
             } else if socket.flags.has(Flags::STALLED) {
-                self.retry_later(id);
+                return self.retry_later(id);
             }
         }
-        self.finish(id);
-    }
-
-    /// Shuts what was to be shut when the outbox is empty, and queues the connection if there is
-    /// more to do.
-    #[inline]
-    fn finish(&mut self, id: ConnId) {
-        let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
-            return;
-        };
         if socket.outbox.is_none() && socket.flags.has(Flags::SHUTTING) {
             self.shut(id);
         } else if socket.has_work() {
@@ -202,6 +192,7 @@ impl Hub {
         }
     }
 
+    /// Shuts what was to be shut when the outbox is empty.
     #[cold]
     fn shut(&mut self, id: ConnId) {
         let Some(Entry::Stream(socket)) = self.slots.get_mut(id) else {
