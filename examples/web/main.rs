@@ -287,11 +287,7 @@ fn serve(args: Args) -> io::Result<()> {
     }
     let upstream = reactor.add_driver(http::Upstream::new());
     for (path, to) in &args.proxy {
-        let proxy = http::Proxy::new(upstream, to);
-        server = match &files {
-            Some(_) => server.mount(path, proxy.https()),
-            None => server.mount(path, proxy),
-        };
+        server = server.mount(path, http::Proxy::new(upstream, to));
     }
     let trusted = args.trust_proxy.iter().map(String::as_str);
     server = server.trust_proxy(trusted).map_err(io::Error::other)?;

@@ -70,7 +70,7 @@ pub struct Proxy {
     to: String,
     connect_timeout: Duration,
     read_timeout: Duration,
-    scheme: &'static str,
+    https: bool,
     links: HashMap<RequestId, Link>,
 }
 
@@ -101,7 +101,7 @@ impl Proxy {
             to: to.to_owned(),
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(60),
-            scheme: "http",
+            https: false,
             links: HashMap::new(),
         }
     }
@@ -120,15 +120,16 @@ impl Proxy {
         self
     }
 
-    /// Says in `X-Forwarded-Proto` that clients come by TLS, which somebody before us has taken off.
+    /// Says in `X-Forwarded-Proto` that all clients come by TLS: somebody before us has taken it off.
+    /// Where it is we who do so, that is known without being told.
     #[must_use]
     pub const fn https(mut self) -> Self {
-        self.scheme = "https";
+        self.https = true;
         self
     }
 
     /// The head of the request as the other server is to see it. `None` if it cannot be written.
-    fn head(&self, request: &Request<'_>) -> Option<Vec<u8>> {
+    fn head(&self, request: &Request<'_>, is_secure: bool) -> Option<Vec<u8>> {
         let (head, mut out) = (request.head(), Vec::with_capacity(1024));
         let target = match head.query {
             Some(query) => format!("{}?{query}", head.path),
@@ -158,7 +159,11 @@ impl Proxy {
             complete &= write::field(&mut out, "X-Forwarded-For", &forwarded);
         }
         complete &= write::field(&mut out, "X-Forwarded-Host", host.as_bytes());
-        complete &= write::field(&mut out, "X-Forwarded-Proto", self.scheme.as_bytes());
+        let scheme: &[u8] = match self.https || is_secure {
+            true => b"https",
+            false => b"http",
+        };
+        complete &= write::field(&mut out, "X-Forwarded-Proto", scheme);
         match upgrade_of(request) {
             Some(upgrade) => {
                 complete &= write::field(&mut out, "Connection", b"Upgrade");
@@ -180,10 +185,10 @@ impl<A> Mount<A> for Proxy {
     }
 
     fn on_request(&mut self, _: &mut A, cx: &mut Cx<'_>, request: &Request<'_>) {
-        let Some(head) = self.head(request) else {
+        let id = cx.id();
+        let Some(head) = self.head(request, cx.is_secure(id.conn())) else {
             return cx.respond(400).ignore();
         };
-        let id = cx.id();
         let job = Job {
             request: id,
             head,
