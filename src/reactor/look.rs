@@ -21,6 +21,9 @@ use super::socket::Flags;
 pub struct Info {
     /// The transport.
     pub protocol: Protocol,
+    /// By TLS. What was agreed on and who the peer is by it, `Hub::tls` tells, since that is longer
+    /// than all of this.
+    pub secure: bool,
     /// Our address. `None` for a Unix socket, or if the system no longer knows it.
     pub local_addr: Option<SocketAddr>,
     /// The peer's address. `None` for a Unix socket.
@@ -83,6 +86,7 @@ impl Hub {
         match self.slots.get(id)? {
             Entry::Stream(socket) => Some(Info {
                 protocol: socket.stream.protocol(),
+                secure: socket.flags.has(Flags::SECURE),
                 local_addr: socket.stream.local_addr(),
                 peer_addr: socket.peer,
                 driver: socket.driver,
@@ -92,6 +96,7 @@ impl Hub {
             }),
             Entry::Datagrams(datagrams) => Some(Info {
                 protocol: Protocol::Udp,
+                secure: false,
                 local_addr: datagrams.local_addr,
                 peer_addr: datagrams.peer,
                 driver: datagrams.driver,
@@ -101,6 +106,7 @@ impl Hub {
             }),
             Entry::Session(session) => Some(Info {
                 protocol: Protocol::Udp,
+                secure: false,
                 local_addr: self.info(session.socket).and_then(|info| info.local_addr),
                 peer_addr: Some(session.peer),
                 driver: session.driver,

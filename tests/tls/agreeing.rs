@@ -236,6 +236,7 @@ fn a_session_goes_on_with_a_ticket() {
             let (mut far, id) = near.open_to(&config, "localhost");
             hear(&mut near, &mut far);
             kinds.extend(far.tls.handshake_kind());
+            assert!(near.hub().info(id).unwrap().secure);
             let info = near.hub().tls(id).unwrap();
             assert_eq!(info.server_name.as_deref(), Some("localhost"));
             assert_eq!(info.resumed, kinds.len() > 1);

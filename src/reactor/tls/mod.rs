@@ -2,8 +2,8 @@
 //!
 //! A [`Server`] goes to a [`Listen`](crate::Listen), a [`Client`] to a [`Dial`](crate::Dial).
 //! Drivers notice nothing: a connection is opened when its handshake is done, what they read is
-//! plaintext, and what they send is encrypted when it leaves. [`Info`](crate::Info) says what was
-//! agreed on.
+//! plaintext, and what they send is encrypted when it leaves. [`Hub::tls`](crate::Hub::tls) says
+//! what was agreed on, as an [`Info`].
 //!
 //! Whoever knows Python's `ssl.wrap_socket` finds its arguments here:
 //!
