@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::fs;
 
+use switchboard::Dial;
+
 use crate::alone::{command, is_alone};
 use crate::certs::CERTS;
 use crate::certs::folder;
 use crate::far::{VERSIONS, client_of, server_of};
-use crate::near::{Near, server, trusting};
+use crate::near::{Near, listen, server, trusting};
 
 const NAME: &str = "keys::keys_are_written_to_the_file_that_is_named_and_only_if_that_is_wanted";
 
@@ -45,6 +47,33 @@ fn keys_are_written_to_the_file_that_is_named_and_only_if_that_is_wanted() {
     assert_eq!(count("CLIENT_RANDOM"), 2);
     assert_eq!(count("CLIENT_TRAFFIC_SECRET_0"), 2);
     assert_eq!(count("SERVER_TRAFFIC_SECRET_0"), 2);
+}
+
+#[test]
+fn keys_that_cannot_be_written_are_an_error() {
+    const NAME: &str = "keys::keys_that_cannot_be_written_are_an_error";
+    if !is_alone() {
+        let output = command(NAME, 1_000)
+            .env("SSLKEYLOGFILE", folder().join("nowhere/keys.log"))
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        return assert!(printed.contains("1 passed"), "{printed}");
+    }
+    let mut near = Near::new();
+    let (listener, driver) = (listen(server().key_log(true)), near.driver);
+    let refused = near.reactor.listen(listener, driver).unwrap_err();
+    let text = refused.to_string();
+    assert!(
+        text.contains("nowhere/keys.log`, as SSLKEYLOGFILE asks"),
+        "{text}"
+    );
+    let dial = Dial::tcp("127.0.0.1:1").tls(&trusting().key_log(true), "localhost");
+    let text = dial.unwrap_err().to_string();
+    assert!(
+        text.contains("nowhere/keys.log`, as SSLKEYLOGFILE asks"),
+        "{text}"
+    );
 }
 
 /// Four connections with keys that are written, and four without.

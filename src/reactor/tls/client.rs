@@ -9,13 +9,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, KeyLogFile, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::info::Version;
 use super::session::Session;
-use super::{bad_config, pem, provider, versions};
+use super::{bad_config, key_log, pem, provider, versions};
 
 /// TLS for dials: whom we trust, and what we show.
 ///
@@ -201,7 +199,7 @@ impl Client {
         };
         config.alpn_protocols.clone_from(&self.alpn);
         if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
+            config.key_log = key_log()?;
         }
         Ok(config)
     }

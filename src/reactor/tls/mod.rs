@@ -24,11 +24,14 @@ mod pem;
 mod server;
 mod session;
 
+use std::fs::OpenOptions;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CertificateError, Error, InvalidMessage, SupportedProtocolVersion};
+use rustls::{CertificateError, Error, InvalidMessage, KeyLogFile, SupportedProtocolVersion};
 
 pub use client::Client;
 pub use info::{Info, Version};
@@ -69,6 +72,19 @@ fn versions(lowest: Version) -> &'static [&'static SupportedProtocolVersion] {
         Version::Tls12 => &ALL,
         Version::Tls13 => &ALL[..1],
     }
+}
+
+/// What writes keys to the file that `SSLKEYLOGFILE` names. Rustls says nothing if it cannot.
+fn key_log() -> io::Result<Arc<KeyLogFile>> {
+    if let Some(path) = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty()) {
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        opened.map_err(|error| {
+            let path = Path::new(&path).display();
+            let text = format!("cannot write keys to `{path}`, as SSLKEYLOGFILE asks: {error}");
+            io::Error::new(error.kind(), text)
+        })?;
+    }
+    Ok(Arc::new(KeyLogFile::new()))
 }
 
 /// Why a handshake has failed, with what rustls leaves to be guessed.

@@ -10,11 +10,11 @@ use std::time::Duration;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{KeyLogFile, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::info::Version;
 use super::session::Session;
-use super::{bad_config, pem, provider, versions};
+use super::{bad_config, key_log, pem, provider, versions};
 
 /// TLS for a listener: a certificate, its key, and what clients have to show.
 ///
@@ -182,7 +182,7 @@ impl Server {
         config.alpn_protocols.clone_from(&self.alpn);
         config.ticketer = ring::Ticketer::new().map_err(bad_config)?;
         if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
+            config.key_log = key_log()?;
         }
         Ok(Acceptance {
             config: Arc::new(config),
