@@ -8,6 +8,7 @@ nothing that OpenSSL allows, and hangs now and then."""
 import asyncio
 import contextlib
 import os
+import random
 import re
 import resource
 import select
@@ -779,6 +780,23 @@ def check_reload():
 
 # Handshakes that are begun and never ended.
 STALLED = 5_000
+
+
+def check_byte_by_byte():
+    """64 MiB there and back, in pieces of any size, and read one byte at a time."""
+    whole = 64 << 20
+    with authority() as ca, Echo(*ca.sign("server")) as echo:
+        with secure(echo.at, context(ca.file)) as sock:
+            sock.settimeout(PATIENCE)
+            read, done, chance = sock.recv, 0, random.Random(64)
+            while done < whole:
+                data = chance.randbytes(min(chance.randint(1, 100_000), whole - done))
+                sock.sendall(data)
+                back = b"".join([read(1) for _ in range(len(data))])
+                if back != data:
+                    raise Failed(f"FAIL 64 MiB by TLS: not the same behind byte {done}")
+                done += len(data)
+            expect("64 MiB by TLS come back byte by byte as they were", whole, done)
 
 
 def check_stalled():
