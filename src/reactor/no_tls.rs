@@ -40,6 +40,10 @@ impl Session {
         match *self {}
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn hold(&mut self, _: &[u8]) {
         match *self {}
     }

@@ -10,9 +10,9 @@ pub struct Turn {
     pub events: usize,
     /// Events, timers and posts whose connection no longer existed.
     pub stale: usize,
-    /// Calls of `recv` and `recvfrom`.
+    /// Calls of `recv` and `recvfrom`, but for those of handshakes, which `handshakes` counts.
     pub reads: usize,
-    /// Calls of `send`, plain and gathered, and of `sendto`.
+    /// Calls of `send`, plain and gathered, and of `sendto`, but for those of handshakes.
     pub writes: usize,
     /// Connections accepted and sessions opened.
     pub accepts: usize,

@@ -372,6 +372,9 @@ impl Socket {
         };
         while written < budget && self.flags.has(Flags::WRITABLE) {
             if session.outgoing().is_empty() {
+                if session.has_failed() {
+                    outbox.consume(outbox.len());
+                }
                 if outbox.is_empty() {
                     break;
                 }

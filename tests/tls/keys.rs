@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use switchboard::Dial;
 
@@ -27,6 +28,8 @@ fn keys_are_written_to_the_file_that_is_named_and_only_if_that_is_wanted() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains("1 passed"), "{printed}");
     let written = fs::read_to_string(&path).unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "for nobody else");
     let labels: Vec<_> = written
         .lines()
         .map(|line| {

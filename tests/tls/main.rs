@@ -23,6 +23,7 @@ mod dials;
 mod ending;
 mod far;
 mod files;
+mod forged;
 mod https;
 mod keys;
 mod members;

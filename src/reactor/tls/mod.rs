@@ -76,15 +76,17 @@ fn versions(lowest: Version) -> &'static [&'static SupportedProtocolVersion] {
 
 /// What writes keys to the file that `SSLKEYLOGFILE` names. Rustls says nothing if it cannot.
 fn key_log() -> io::Result<Arc<KeyLogFile>> {
+    // It makes the file, which nobody else may read.
+    let log = KeyLogFile::new();
     if let Some(path) = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty()) {
-        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let opened = OpenOptions::new().append(true).open(&path);
         opened.map_err(|error| {
             let path = Path::new(&path).display();
             let text = format!("cannot write keys to `{path}`, as SSLKEYLOGFILE asks: {error}");
             io::Error::new(error.kind(), text)
         })?;
     }
-    Ok(Arc::new(KeyLogFile::new()))
+    Ok(Arc::new(log))
 }
 
 /// Why a handshake has failed, with what rustls leaves to be guessed.

@@ -110,16 +110,12 @@ impl Session {
         Ok(Self::new(Side::Server(server, Some(names)), tolerant))
     }
 
-    const fn new(side: Side, tolerant: bool) -> Self {
+    fn new(side: Side, tolerant: bool) -> Self {
         Self {
             side,
             held: Vec::new(),
             early: Vec::new(),
-            outgoing: Records {
-                room: Vec::new(),
-                sent: 0,
-                end: 0,
-            },
+            outgoing: Records::of(Vec::new()),
             open: false,
             failed: None,
             peer_closed: false,
@@ -147,6 +143,11 @@ impl Session {
     /// Plaintext is there that has yet to be delivered, or an error that has yet to be told.
     pub(crate) fn has_unread(&self) -> bool {
         !self.early.is_empty() || self.failed.is_some()
+    }
+
+    /// What came of it was an error: but for the alert nothing more can be said.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// What is known of the peer and of what was agreed on.
@@ -214,23 +215,19 @@ impl Session {
         if !self.early.is_empty() {
             deliver(&std::mem::take(&mut self.early));
         }
-        // Should there be a case that rustls has not thought of, it costs this connection only.
-        let decrypted = catch_unwind(AssertUnwindSafe(|| self.decrypt(data, &mut deliver)));
-        let error = match decrypted {
-            Ok(Ok(used)) => {
+        match self.decrypt(data, &mut deliver) {
+            Ok(used) => {
                 if used < data.len() && !self.peer_closed {
                     self.held = data[used..].to_vec();
                 }
-                return Ok(());
+                Ok(())
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.tell();
-                error
+                self.failed = Some(error.clone());
+                Err(error)
             }
-            Err(_) => Error::General("rustls panicked".to_owned()),
-        };
-        self.failed = Some(error.clone());
-        Err(error)
+        }
     }
 
     /// Takes steps until one needs more than there is. Returns how many bytes were used.
@@ -291,6 +288,9 @@ impl Session {
     /// Runs the state machine to where it can be written to. It may have to say something of its
     /// own before that, and has to be given again what it was given last.
     fn write(&mut self, what: &Write<'_>) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         let (mut held, mut early) = (std::mem::take(&mut self.held), Vec::new());
         let mut used = 0;
         let result = loop {
@@ -320,25 +320,24 @@ impl Session {
         deliver: &mut impl FnMut(&[u8]),
         write: &Write<'_>,
     ) -> Result<(usize, Step), Error> {
-        match &mut self.side {
+        let (side, outgoing) = (&mut self.side, &mut self.outgoing);
+        let stepped = catch_unwind(AssertUnwindSafe(|| match side {
             Side::Client(client) => {
                 let status = client.process_tls_records(data);
-                take::<ClientConnectionData>(status, deliver, write, &mut self.outgoing)
+                take::<ClientConnectionData>(status, deliver, write, outgoing)
             }
             Side::Server(server, _) => {
                 let status = server.process_tls_records(data);
-                take::<ServerConnectionData>(status, deliver, write, &mut self.outgoing)
+                take::<ServerConnectionData>(status, deliver, write, outgoing)
             }
-        }
+        }));
+        // Should there be a case that rustls has not thought of, it costs this connection only.
+        stepped.unwrap_or_else(|_| Err(Error::General("rustls panicked".to_owned())))
     }
 
     /// Has somebody answered who speaks HTTP and no TLS, in words that are understood there.
     pub(crate) fn refuse_plain_http(&mut self) {
-        self.outgoing = Records {
-            room: PLAIN_HTTP.to_vec(),
-            sent: 0,
-            end: PLAIN_HTTP.len(),
-        };
+        self.outgoing = Records::of(PLAIN_HTTP.to_vec());
     }
 
     /// Records that are to be sent.
@@ -361,10 +360,15 @@ impl Session {
         }
     }
 
-    /// Gives it back, unless the kernel has not taken all that is in it.
+    /// Gives it back. What the kernel has not taken is kept in no more room than it needs.
     pub(crate) fn give_back(&mut self, room: &mut Vec<u8>) {
-        if self.outgoing.end == 0 {
-            *room = std::mem::take(&mut self.outgoing.room);
+        let is_lent = room.capacity() == 0;
+        if is_lent || self.outgoing.end == 0 {
+            let rest = Records::of(self.outgoing().to_vec());
+            let used = std::mem::replace(&mut self.outgoing, rest).room;
+            if used.capacity() > room.capacity() {
+                *room = used;
+            }
         }
     }
 }
@@ -425,6 +429,11 @@ fn take<D>(
 }
 
 impl Records {
+    fn of(room: Vec<u8>) -> Self {
+        let end = room.len();
+        Self { room, sent: 0, end }
+    }
+
     /// Appends what `write` puts into the room it is given, which it may ask to be larger.
     fn append(
         &mut self,

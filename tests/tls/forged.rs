@@ -1,0 +1,78 @@
+//! Records that only somebody who holds the keys can make: what no library lets a peer say.
+
+use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
+use rustls::crypto::ring::cipher_suite::TLS13_AES_256_GCM_SHA384;
+use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion};
+use switchboard::CloseReason;
+
+use crate::far::{Far, VERSIONS, client_of};
+use crate::near::{Near, echo};
+
+/// Half of a KeyUpdate, and the whole of it: RFC 8446, section 4.6.3.
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+
+/// The far end's keys, to make records with.
+struct Forger {
+    keys: Box<dyn MessageEncrypter>,
+    number: u64,
+}
+
+impl Forger {
+    /// Of a client that is done with its handshake, and its stream.
+    fn of(far: Far) -> (Self, std::net::TcpStream) {
+        let secrets = far.tls.dangerous_extract_secrets().unwrap();
+        let (number, ConnectionTrafficSecrets::Aes256Gcm { key, iv }) = secrets.tx else {
+            panic!("another cipher suite");
+        };
+        let suite = TLS13_AES_256_GCM_SHA384.tls13().unwrap();
+        let keys = suite.aead_alg.encrypter(key, iv);
+        (Self { keys, number }, far.stream)
+    }
+
+    fn record(&mut self, typ: ContentType, payload: &[u8]) -> Vec<u8> {
+        let plain = OutboundPlainMessage {
+            typ,
+            version: ProtocolVersion::TLSv1_2,
+            payload: OutboundChunks::Single(payload),
+        };
+        self.number += 1;
+        let record = self.keys.encrypt(plain, self.number - 1);
+        record.unwrap().encode()
+    }
+}
+
+/// What came before such a record is answered, if at all, before the alert; and what is left of it
+/// is looked at no more.
+#[test]
+fn tls9_records_against_the_rules_cost_their_connection_only() {
+    let twice = [KEY_UPDATE, KEY_UPDATE].concat();
+    let cases: [&[(ContentType, &[u8])]; 4] = [
+        &[(ContentType::Handshake, &twice)],
+        &[
+            (ContentType::Handshake, &KEY_UPDATE[..3]),
+            (ContentType::ApplicationData, b"between"),
+        ],
+        &[(ContentType::Handshake, &[99, 0, 0, 0])],
+        &[(ContentType::ApplicationData, &[0; 17_000])],
+    ];
+    let mut near = Near::new();
+    near.world.on_data = Some(Box::new(echo));
+    let (mut witness, _) = near.client();
+    for forged in cases {
+        let mut config = client_of(VERSIONS[1], None);
+        config.enable_secret_extraction = true;
+        let (far, id) = near.open(config);
+        let (mut forger, stream) = Forger::of(far);
+        let mut records = forger.record(ContentType::ApplicationData, b"hello");
+        for (kind, payload) in forged {
+            records.append(&mut forger.record(*kind, payload));
+        }
+        crate::far::post(&stream, &records);
+        near.turns("the end of the connection", |near| {
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            near.reason(id).is_some()
+        });
+        assert_eq!(near.reason(id), Some(CloseReason::Tls));
+        near.assert_echoes(&mut witness);
+    }
+}
