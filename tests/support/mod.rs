@@ -12,7 +12,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use switchboard::testing::Faults;
@@ -382,4 +382,28 @@ pub fn resident() -> usize {
 
 fn tail(events: &[Event]) -> &[Event] {
     &events[events.len().saturating_sub(20)..]
+}
+
+/// A listener of the test's own: what is said to who connects is up to the test.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a flag");
+        Self(listener)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("an address")
+    }
+
+    /// Who has connected, if anybody has.
+    pub fn accept(&self) -> Option<TcpStream> {
+        let (stream, _) = self.0.accept().ok()?;
+        stream.set_nonblocking(true).expect("a flag");
+        stream.set_nodelay(true).expect("a flag");
+        Some(stream)
+    }
 }

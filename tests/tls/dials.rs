@@ -119,7 +119,7 @@ fn a_handshake_is_no_connection_yet() {
 #[test]
 fn a_dial_that_is_refused_says_so_before_any_tls() {
     let mut near = Near::new();
-    let listener = crate::far::Listener::new();
+    let listener = crate::support::Listener::new();
     let address = listener.address();
     drop(listener);
     let dial = Dial::tcp(address).tls(&trusting(), "localhost").unwrap();

@@ -2,7 +2,7 @@
 //! bytes leave when.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -213,28 +213,4 @@ pub(crate) fn server_of(
 /// A server of the test's own.
 pub(crate) fn server_config() -> ServerConfig {
     server_of(&[&TLS13, &TLS12], &CERTS.server)
-}
-
-/// A listener of the test's own.
-#[derive(Debug)]
-pub(crate) struct Listener(TcpListener);
-
-impl Listener {
-    pub(crate) fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
-    }
-
-    /// Who has connected, if anybody has.
-    pub(crate) fn accept(&self) -> Option<TcpStream> {
-        let (stream, _) = self.0.accept().ok()?;
-        stream.set_nonblocking(true).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Some(stream)
-    }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use switchboard::http;
 
-use crate::far::{Far, Listener, client_config};
+use crate::far::{Far, client_config};
 use crate::near::{Near, listen, server};
-use crate::support::{World, client, read_some};
+use crate::support::{Listener, World, client, read_some};
 
 /// Reads the head of a request.
 fn read_head(near: &mut Near, mut stream: TcpStream) -> String {

@@ -16,8 +16,8 @@ use switchboard::{
 };
 
 use crate::certs::CERTS;
-use crate::far::{End, Far, Listener, client_config};
-use crate::support::{Event, Recorder, Rig, World};
+use crate::far::{End, Far, client_config};
+use crate::support::{Event, Listener, Recorder, Rig, World};
 
 /// Turns after which a test gives up waiting, and how many of them in a row may go by without
 /// anything happening, each at most `PATIENCE` long.

@@ -10,9 +10,9 @@ use switchboard::testing::turn_until;
 use switchboard::websocket::{Closed, Code, Cx, Dial, Endpoint, Handler, Message, Mount};
 use switchboard::{Clock, Config, ConnId, DriverId, Hub, Kind, Publish, Reactor, Sent, http, tls};
 
-use crate::far::{Far, Listener, server_config};
+use crate::far::{Far, server_config};
 use crate::near::{listen, server, trusting};
-use crate::support::pattern;
+use crate::support::{Listener, pattern};
 
 /// What both ends were told, in order.
 #[derive(Default)]

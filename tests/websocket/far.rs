@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use switchboard::ConnId;
 use switchboard::proto::websocket::{Code, Header, OpCode, Role, handshake, mask, write};
@@ -189,30 +189,6 @@ impl Far {
             }
         }
         written
-    }
-}
-
-/// A server that is no server: what it answers is up to the test.
-#[derive(Debug)]
-pub(crate) struct Listener(TcpListener);
-
-impl Listener {
-    pub(crate) fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
-    }
-
-    /// Who has connected, if anybody has.
-    pub(crate) fn accept(&self) -> Option<TcpStream> {
-        let (stream, _) = self.0.accept().ok()?;
-        stream.set_nonblocking(true).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Some(stream)
     }
 }
 

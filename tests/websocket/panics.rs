@@ -3,9 +3,9 @@
 use switchboard::websocket::{self, Dial, Endpoint, Upgrade};
 
 use crate::app::App;
-use crate::far::{End, Far, Frame, Listener, answer, request};
+use crate::far::{End, Far, Frame, answer, request};
 use crate::served::{SECOND, Served};
-use crate::support::reset;
+use crate::support::{Listener, reset};
 
 /// What is sent to make a callback be called.
 fn provoke(served: &mut Served, far: &mut Far, callback: &str) {

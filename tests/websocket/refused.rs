@@ -58,7 +58,7 @@ fn another_status_is_named() {
 #[test]
 fn w13_a_redirect_is_not_followed() {
     let mut served = Served::quiet();
-    let elsewhere = crate::far::Listener::new();
+    let elsewhere = crate::support::Listener::new();
     for status in [
         "301 Moved Permanently",
         "302 Found",

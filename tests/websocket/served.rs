@@ -11,8 +11,8 @@ use switchboard::websocket::{Dial, Endpoint, Mount, Options};
 use switchboard::{Clock, Config, ConnId, DriverId, Hub, Limits, Listen, Reactor, Turn, http};
 
 use crate::app::App;
-use crate::far::{End, Far, Frame, Listener, answer, request};
-use crate::support::client;
+use crate::far::{End, Far, Frame, answer, request};
+use crate::support::{Listener, client};
 
 /// Turns after which a test gives up waiting, and how many of them in a row may go by without
 /// anything happening, each at most `PATIENCE` long.

@@ -124,7 +124,7 @@ fn who_waits_for_a_decision_is_answered_503() {
 fn dials_under_way_have_failed() {
     let mut served = Served::new();
     let (mut asked, _) = served.dial(|dial| dial.ticket("asked"));
-    let listener = crate::far::Listener::new();
+    let listener = crate::support::Listener::new();
     let dial = Dial::new(&format!("ws://{}/", listener.address())).unwrap();
     let dialler = served.dialler;
     Endpoint::<crate::app::App>::connect(served.hub(), dial.ticket("dialled"), dialler);

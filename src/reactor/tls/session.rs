@@ -278,7 +278,7 @@ impl Session {
 
     /// Says that nothing follows, once. True if there is something to be sent by that.
     pub(crate) fn close(&mut self) -> bool {
-        if self.closed || !self.open || self.failed.is_some() {
+        if self.closed || !self.open {
             return false;
         }
         self.closed = true;
