@@ -8,14 +8,14 @@ use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, Config, Limits, Listen, Reactor};
 
 use crate::alone::alone;
-use crate::support::{Recorder, Rig, World, descriptors, pattern};
-use crate::util::{assert_rests, echo, has_closed, own_address};
+use crate::support::{Recorder, Rig, World, descriptors, own_address, pattern};
+use crate::util::{assert_rests, echo, has_closed};
 
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Two clients with much to read yet.
 fn busy() -> (Rig, Vec<TcpStream>, Vec<u8>) {
-    let listen = Listen::tcp(own_address(24)).send_buffer(4096);
+    let listen = Listen::from(own_address()).send_buffer(4096);
     let mut rig = Rig::with(Config::default(), listen);
     let message = pattern(500_000);
     let mut clients = Vec::new();
@@ -176,7 +176,7 @@ fn f28_a_second_listener_on_a_port_is_an_error_that_names_it() {
 /// The connection that our side has closed first lingers in TIME_WAIT on the very port.
 #[test]
 fn f28_a_port_may_be_listened_on_again_as_soon_as_its_listener_is_closed() {
-    let mut rig = Rig::with(Config::default(), own_address(28));
+    let mut rig = Rig::with(Config::default(), own_address());
     let (mut client, id) = rig.connect();
     rig.reactor.hub().close(id);
     assert_eq!(rig.read_to_end(&mut client), b"");

@@ -103,13 +103,6 @@ fn wait_until_queued(
     panic!("waited in vain for the queues of {connections} connections, found {counted}");
 }
 
-/// An address that no other test uses, in this process or another: a port that is given up there
-/// cannot be taken by somebody else before it is asked for again. All of 127.0.0.0/8 is this host.
-pub(crate) fn own_address(row: u8) -> String {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    format!("127.{row}.{high}.{low}:0")
-}
-
 /// Numbers without a pattern, the same ones in each run.
 pub(crate) struct Numbers(u64);
 

@@ -1,23 +1,17 @@
 //! Other servers that cannot be reached, do not answer, or answer with nonsense.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
 use crate::answer::Answer;
 use crate::proxied::Proxied;
 use crate::served::{End, MILLI, SECOND};
-use crate::support::{pattern, reset};
+use crate::support::{deserted, pattern, reset};
 
 const GET: &str = "GET /app HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST /app HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-
-/// A port at which nobody listens.
-fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
 
 /// The client gets this status, and may go on with the next request.
 fn assert_goes_on(proxied: &mut Proxied, client: &mut TcpStream, status: u16) {
@@ -30,7 +24,7 @@ fn assert_goes_on(proxied: &mut Proxied, client: &mut TcpStream, status: u16) {
 
 #[test]
 fn nobody_listens() {
-    let mut proxied = Proxied::to(closed_port(), |proxy| proxy);
+    let mut proxied = Proxied::to(deserted(), |proxy| proxy);
     let mut client = proxied.connect();
     for _ in 0..3 {
         proxied.write(&mut client, GET.as_bytes());
@@ -47,7 +41,7 @@ fn nobody_listens_for_a_body() {
         POST.to_owned(),
         POST.replace("5\r\n\r\nhello", "500000\r\n\r\nhello"),
     ] {
-        let mut proxied = Proxied::to(closed_port(), |proxy| proxy);
+        let mut proxied = Proxied::to(deserted(), |proxy| proxy);
         let mut client = proxied.connect();
         client.write_all(request.as_bytes()).unwrap();
         let answer = proxied.read_answer_and_end(&mut client);

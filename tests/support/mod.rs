@@ -13,6 +13,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use switchboard::testing::Faults;
@@ -382,6 +383,22 @@ pub fn resident() -> usize {
 
 fn tail(events: &[Event]) -> &[Event] {
     &events[events.len().saturating_sub(20)..]
+}
+
+/// An address at which nobody listens.
+pub fn deserted() -> SocketAddr {
+    let listener = TcpListener::bind(own_address()).expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+/// A free port of an address that nobody else uses, in this process or another. There it is free by
+/// TCP and by UDP, no connection of before waits in TIME_WAIT, and what is given up is not taken by
+/// somebody else before it is asked for again. All of 127.0.0.0/8 is this host.
+pub fn own_address() -> SocketAddr {
+    static ASKED: AtomicU8 = AtomicU8::new(0);
+    let row = ASKED.fetch_add(1, Ordering::Relaxed) % 250;
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    ([127, row + 2, high, low], 0).into()
 }
 
 /// A listener of the test's own: what is said to who connects is up to the test.

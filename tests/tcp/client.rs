@@ -11,6 +11,8 @@ use switchboard::tcp::{Client, Cx, Handler, Lines, Retry};
 use switchboard::testing::{Clock, turn_until};
 use switchboard::{CloseReason, Config, Dial, DriverId, Hub, Reactor};
 
+use crate::support::own_address;
+
 /// What befell the client, in order.
 #[derive(Default)]
 struct Log(Vec<String>);
@@ -111,7 +113,7 @@ const EVEN: Retry = Retry {
 };
 
 fn server() -> (TcpListener, SocketAddr) {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = TcpListener::bind(own_address()).unwrap();
     let address = server.local_addr().unwrap();
     (server, address)
 }

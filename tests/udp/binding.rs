@@ -6,7 +6,8 @@ use std::net::{SocketAddr, UdpSocket};
 use socket2::SockRef;
 use switchboard::{Bind, Bound, Interface};
 
-use crate::served::{Peer, Served, own_address};
+use crate::served::{Peer, Served};
+use crate::support::own_address;
 
 fn refusal(served: &mut Served, bind: impl Into<Bind>) -> (ErrorKind, String) {
     let error = served.reactor.bind(bind, served.sessions).unwrap_err();
@@ -47,7 +48,7 @@ fn an_address_may_be_text_or_one() {
 
 #[test]
 fn an_address_in_use_is_named_by_the_error() {
-    let mut served = Served::new();
+    let mut served = Served::bound(own_address());
     let address = served.address;
     let (kind, text) = refusal(&mut served, address);
     assert_eq!(kind, ErrorKind::AddrInUse);
@@ -133,7 +134,7 @@ fn a_port_may_be_shared_by_those_who_agree() {
     let mut served = Served::new();
     for shared in [Bind::reuse_port, Bind::reuse_address] {
         let asked = |address: SocketAddr| shared(address.into(), true);
-        let first = bind(&mut served, asked(own_address(84)));
+        let first = bind(&mut served, asked(own_address()));
         let second = bind(&mut served, asked(first.local_addr));
         assert_eq!(first.local_addr, second.local_addr);
         assert_ne!(first.id, second.id);
@@ -142,7 +143,7 @@ fn a_port_may_be_shared_by_those_who_agree() {
         assert_eq!(kind, ErrorKind::AddrInUse);
     }
     // The kernel spreads peers over those who share the port, and keeps each where it is.
-    let port = Bind::from(own_address(85)).reuse_port(true);
+    let port = Bind::from(own_address()).reuse_port(true);
     let first = bind(&mut served, port);
     let address = first.local_addr;
     let second = bind(&mut served, Bind::from(address).reuse_port(true));

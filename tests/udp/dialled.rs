@@ -5,7 +5,8 @@ use std::net::UdpSocket;
 use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, ConnId, Dial, Peer as Whom, Protocol, Sent};
 
-use crate::served::{Event, Peer, Served, own_address};
+use crate::served::{Event, Peer, Served};
+use crate::support::own_address;
 
 /// A socket connected to a peer, which hears of it; and that peer.
 fn dialled(served: &mut Served) -> (Peer, ConnId) {
@@ -73,7 +74,7 @@ fn only_the_peer_is_heard() {
 fn a_dial_may_choose_its_own_address() {
     let mut served = Served::new();
     let peer = Peer::of(served.address);
-    let own = own_address(81);
+    let own = own_address();
     let id = open(&mut served, Dial::udp(peer.address()).local_addr(own));
     let local = served.hub().info(id).unwrap().local_addr.unwrap();
     assert_eq!(local.ip(), own.ip());
@@ -151,7 +152,7 @@ fn a_dial_that_is_cancelled_is_told_as_one_that_failed() {
 #[test]
 fn f31_a_peer_that_is_not_there_is_an_error_and_not_the_end() {
     let mut served = Served::new();
-    let nobody = UdpSocket::bind(own_address(82)).unwrap();
+    let nobody = UdpSocket::bind(own_address()).unwrap();
     let whom = nobody.local_addr().unwrap();
     drop(nobody);
     let id = open(&mut served, Dial::udp(whom));
@@ -176,7 +177,7 @@ fn f31_a_peer_that_is_not_there_is_an_error_and_not_the_end() {
 #[test]
 fn f31_an_error_of_an_earlier_datagram_costs_no_later_one() {
     let mut served = Served::new();
-    let nobody = UdpSocket::bind(own_address(83)).unwrap();
+    let nobody = UdpSocket::bind(own_address()).unwrap();
     let whom = nobody.local_addr().unwrap();
     drop(nobody);
     let id = open(&mut served, Dial::udp(whom));

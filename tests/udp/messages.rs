@@ -2,8 +2,8 @@
 
 use switchboard::{Bind, Config, Dial, Sent};
 
-use crate::served::{Event, Peer, Served, own_address};
-use crate::support::pattern;
+use crate::served::{Event, Peer, Served};
+use crate::support::{own_address, pattern};
 
 /// The largest there is over IPv4.
 const LARGEST: usize = 65_507;
@@ -195,7 +195,7 @@ fn a_datagram_leaves_at_the_call() {
 fn a_session_sends_to_others_by_its_socket() {
     let mut served = Served::new();
     let (_, id) = served.meet();
-    let other = Peer::at(own_address(90), served.address);
+    let other = Peer::at(own_address(), served.address);
     let sent = served.hub().send_to(id, other.address(), b"from afar");
     assert!(sent.is_taken());
     assert_eq!(served.receive(&other), b"from afar");

@@ -516,10 +516,3 @@ impl Peer {
         }
     }
 }
-
-/// An address that no other test uses, in this process or another: a port that is given up there
-/// cannot be taken by somebody else before it is asked for again. All of 127.0.0.0/8 is this host.
-pub(crate) fn own_address(row: u8) -> SocketAddr {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    ([127, row, high, low], 0).into()
-}

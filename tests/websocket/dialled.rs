@@ -152,7 +152,7 @@ fn what_cannot_be_asked_for_is_not() {
 #[test]
 fn nobody_who_listens_is_a_failure() {
     let mut served = Served::quiet();
-    let address = crate::support::Listener::new().address();
+    let address = crate::support::deserted();
     let dial = Dial::new(&format!("ws://{address}/")).unwrap();
     let id = connect(&mut served, dial.ticket("nobody"));
     // It is told in a turn, and not before.
