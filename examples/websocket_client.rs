@@ -385,6 +385,7 @@ fn run(args: Args) -> io::Result<bool> {
         ping_interval: Some(args.ping).filter(|ping| !ping.is_zero()),
         close_timeout: args.timeout,
         deflate: args.deflate.then(Compression::default),
+        ..websocket::Options::default()
     }));
     let lines = reactor.add_driver(tcp::Framed::new(tcp::Lines::default().max(MAX_LINE)));
     reactor.adopt(switchboard::stdin()?, lines)?;

@@ -69,6 +69,8 @@ pub(crate) struct App {
     pub(crate) on_message: Option<Box<dyn FnMut(&mut Cx<'_>, Message<'_>)>>,
     pub(crate) on_ping: Hook<()>,
     pub(crate) on_pong: Hook<()>,
+    /// With the code and the reason.
+    pub(crate) on_peer_close: Hook<(u16, String)>,
     pub(crate) on_drain: Hook<()>,
     pub(crate) on_timer: Hook<u32>,
     pub(crate) on_post: Hook<()>,
@@ -215,6 +217,12 @@ impl Handler for App {
         self.events.push(Event::Pong(cx.id(), payload.to_vec()));
         if let Some(hook) = &mut self.on_pong {
             hook(cx, ());
+        }
+    }
+
+    fn on_peer_close(&mut self, cx: &mut Cx<'_>, _: &mut Rc<()>, code: Code, reason: &str) {
+        if let Some(hook) = &mut self.on_peer_close {
+            hook(cx, (code.0, reason.to_owned()));
         }
     }
 

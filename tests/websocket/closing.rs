@@ -4,6 +4,7 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
+use switchboard::proto::websocket::OpCode;
 use switchboard::websocket::{self, Code};
 use switchboard::{CloseReason, Publish, Sent};
 
@@ -31,6 +32,129 @@ fn the_peer_closes_and_is_answered_with_its_code() {
         drop(far);
         served.until("the end", |app| app.ended(id).is_some());
         let expected = Ended::clean(code, reason, CloseReason::Peer);
+        assert_eq!(served.app.ended(id), Some(expected));
+    }
+    served.assert_nothing_left();
+}
+
+#[test]
+fn who_hears_that_the_peer_closes_may_say_more_and_answer_otherwise() {
+    let mut served = Served::quiet();
+    served.app.on_peer_close = Some(Box::new(|cx, (code, reason)| {
+        assert!(cx.send(&format!("{code} {reason}")).is_taken());
+        if code == 4001 {
+            cx.close(Code(4002), "ours");
+        }
+    }));
+    for make in [Served::client, Served::dialled] {
+        for (code, reason, words, answer) in [
+            (
+                Code(4000),
+                "done",
+                "4000 done",
+                Frame::close(Code(4000), ""),
+            ),
+            (Code(4001), "", "4001 ", Frame::close(Code(4002), "ours")),
+            (Code::NONE, "", "1005 ", Frame::close(Code::NORMAL, "")),
+        ] {
+            let mut far = make(&mut served);
+            let id = far.id;
+            served.send(&mut far, &[Frame::close(code, reason)]);
+            assert_eq!(served.frames(&mut far, 2), [Frame::text(words), answer]);
+            // Of two, it is the server that ends the connection below.
+            drop(far);
+            served.until("the end", |app| app.ended(id).is_some());
+            let expected = Ended::clean(code, reason, CloseReason::Peer);
+            assert_eq!(served.app.ended(id), Some(expected));
+        }
+    }
+    served.assert_nothing_left();
+}
+
+#[test]
+fn who_closes_first_hears_of_no_close_but_the_last() {
+    let mut served = Served::quiet();
+    served.app.on_peer_close = Some(Box::new(|_, _| panic!("it was we who began")));
+    let mut far = served.client();
+    let id = far.id;
+    websocket::close(served.hub(), id, Code::NORMAL, "");
+    assert_eq!(served.frame(&mut far), Frame::close(Code::NORMAL, ""));
+    served.send(&mut far, &[Frame::close(Code::NORMAL, "")]);
+    assert_eq!(served.read_to_end(&mut far), (vec![], End::Fin));
+    drop(far);
+    served.until("the end", |app| app.ended(id).is_some());
+    assert!(served.app.ended(id).unwrap().clean);
+    served.assert_nothing_left();
+}
+
+/// Without the automatic answer, and with pings.
+fn by_hand() -> Served {
+    Served::with(websocket::Options {
+        auto_close: false,
+        ping_interval: Some(4 * SECOND),
+        ..websocket::Options::default()
+    })
+}
+
+#[test]
+fn an_answer_by_hand_may_wait_for_what_is_still_to_be_said() {
+    let mut served = by_hand();
+    for make in [Served::client, Served::dialled] {
+        let mut far = make(&mut served);
+        let id = far.id;
+        served.app.on_message = Some(Box::new(|cx, _| {
+            assert!(cx.send_fragment("one, ", false).is_taken());
+        }));
+        served.send(
+            &mut far,
+            &[Frame::text("go"), Frame::close(Code(4000), "enough")],
+        );
+        assert_eq!(
+            served.frame(&mut far),
+            Frame::new(OpCode::Text, false, "one, ")
+        );
+        // Whatever follows a close is ignored; nor is the peer asked for a sign of life.
+        for _ in 0..9 {
+            served.send(&mut far, &[Frame::text("ignored"), Frame::ping("ignored")]);
+            served.advance(SECOND);
+        }
+        served.assert_silent(&mut far);
+        assert_eq!(served.app.of(id), ["text go"]);
+        served.app.on_post = Some(Box::new(|cx, ()| {
+            assert!(cx.send_fragment("two", true).is_taken());
+            cx.close(Code(4000), "so be it");
+            assert_eq!(cx.send("too late"), Sent::Closed);
+        }));
+        served.hub().post(id, Box::new("finish"));
+        let last = [
+            Frame::new(OpCode::Continuation, true, "two"),
+            Frame::close(Code(4000), "so be it"),
+        ];
+        assert_eq!(served.frames(&mut far, 2), last);
+        drop(far);
+        served.until("the end", |app| app.ended(id).is_some());
+        let expected = Ended::clean(Code(4000), "enough", CloseReason::Peer);
+        assert_eq!(served.app.ended(id), Some(expected));
+    }
+    served.assert_nothing_left();
+}
+
+#[test]
+fn an_answer_by_hand_that_never_comes_ends_in_a_reset() {
+    let mut served = by_hand();
+    for make in [Served::client, Served::dialled] {
+        let mut far = make(&mut served);
+        let id = far.id;
+        served.send(&mut far, &[Frame::close(Code(4000), "enough")]);
+        served.advance(10 * SECOND - MILLI);
+        served.assert_silent(&mut far);
+        assert_eq!(served.app.ended(id), None);
+        served.advance(MILLI);
+        assert_eq!(served.read_to_end(&mut far), (vec![], End::Reset));
+        let expected = Ended {
+            clean: false,
+            ..Ended::clean(Code(4000), "enough", CloseReason::Aborted)
+        };
         assert_eq!(served.app.ended(id), Some(expected));
     }
     served.assert_nothing_left();

@@ -43,6 +43,32 @@ fn w08_a_ping_is_answered_with_its_own_payload() {
 }
 
 #[test]
+fn a_ping_may_be_answered_by_hand_or_not_at_all() {
+    let mut served = Served::with(websocket::Options {
+        auto_pong: false,
+        ping_interval: None,
+        ..websocket::Options::default()
+    });
+    for make in [Served::client, Served::dialled] {
+        served.app.on_ping = None;
+        let mut far = make(&mut served);
+        let id = far.id;
+        served.send(&mut far, &[Frame::ping("one")]);
+        served.assert_silent(&mut far);
+        served.app.on_ping = Some(Box::new(|cx, ()| {
+            cx.pong(b"two").ignore();
+            cx.pong(&[b'x'; 200]).ignore();
+        }));
+        served.send(&mut far, &[Frame::ping("two")]);
+        let answers = [Frame::pong("two"), Frame::pong([b'x'; 125])];
+        assert_eq!(served.frames(&mut far, 2), answers);
+        assert_eq!(served.app.of(id), ["ping one", "ping two"]);
+        served.leave(far);
+    }
+    served.assert_nothing_left();
+}
+
+#[test]
 fn a_pong_comes_to_who_has_asked() {
     let mut served = Served::quiet();
     served.app.on_message = Some(Box::new(|cx, _| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::id::ConnId;
 use crate::proto::websocket::{Code, OpCode, Role, write};
-use crate::reactor::{Hub, Limits, Owner, Sent, TimerId};
+use crate::reactor::{CloseReason, Hub, Limits, Owner, Sent, TimerId};
 
 #[cfg(feature = "deflate")]
 use super::framing::DEFLATED;
@@ -133,8 +133,14 @@ impl Cx<'_> {
         self.frame(OpCode::Ping, true, &payload[..payload.len().min(125)])
     }
 
-    /// Begins to close: says why, sends nothing more, and waits for the peer's own close. A pause
-    /// ends by this. `on_close` follows when the connection has ended below, at the latest after
+    /// Sends a pong: a sign of life, or where [`auto_pong`](super::Options::auto_pong) is off the
+    /// answer to a ping, whose payload it has to repeat. Of more than 125 bytes the rest is left out.
+    pub fn pong(&mut self, payload: &[u8]) -> Sent {
+        self.frame(OpCode::Pong, true, &payload[..payload.len().min(125)])
+    }
+
+    /// Begins to close, or answers the peer's close: says why, sends nothing more, and waits for the
+    /// peer's own close. A pause ends by this. `on_close` follows when the connection has ended below, at the latest after
     /// [`close_timeout`](super::Options::close_timeout) and
     /// [`linger`](crate::Limits::linger).
     pub fn close(&mut self, code: Code, reason: &str) {
@@ -164,6 +170,33 @@ impl Cx<'_> {
         self.link.close_sent = true;
         self.hub.mute(self.id);
         self.hub.resume(self.id);
+        self.wait_for_end();
+        if self.link.close_received {
+            self.close_below();
+        }
+    }
+
+    /// The peer has begun to close, and the application has heard of it.
+    pub(super) fn peer_closes(&mut self, code: Code, answer: bool) {
+        if self.link.close_sent {
+            return;
+        }
+        match code {
+            _ if !answer => self.wait_for_end(),
+            Code::NONE => self.close(Code::NORMAL, ""),
+            code => self.close(code, ""),
+        }
+    }
+
+    /// Both sides have said that they close. RFC 6455, section 7.1.1: the server ends the connection
+    /// below.
+    pub(super) fn close_below(&mut self) {
+        if self.link.role == Role::Server {
+            self.hub.close_for(self.id, CloseReason::Peer);
+        }
+    }
+
+    fn wait_for_end(&mut self) {
         self.hub
             .set_timer(Owner::Conn(self.id), self.shared.close_timeout, DEADLINE);
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::id::{ConnId, ConnMap};
 use crate::net::http::Response;
-use crate::proto::websocket::{Code, Error, Event, OpCode, Role};
+use crate::proto::websocket::{Close, Code, Error, Event};
 use crate::reactor::{CloseReason, Driver, DriverId, Framer, Hub, Origin, Timeout};
 
 use super::cx::{Cx, DEADLINE};
@@ -112,21 +112,14 @@ impl<A: Handler> Endpoint<A> {
                 break;
             };
             match event {
-                Event::Close(close) => {
-                    let code = if close.code == Code::NONE {
-                        Code::NORMAL
-                    } else {
-                        close.code
-                    };
+                Event::Close(Close { code, reason }) => {
                     cx.link.close_received = true;
-                    cx.link.ended = Some(Box::new((close.code, close.reason.to_owned())));
-                    let ours = cx.link.close_sent;
-                    if !ours {
-                        cx.close(code, "");
-                    }
-                    // RFC 6455, section 7.1.1: the server ends the connection below.
-                    if cx.link.role == Role::Server {
-                        cx.hub.close_for(id, CloseReason::Peer);
+                    cx.link.ended = Some(Box::new((code, reason.to_owned())));
+                    if cx.link.close_sent {
+                        cx.close_below();
+                    } else {
+                        app.on_peer_close(&mut cx, conn, code, reason);
+                        cx.peer_closes(code, self.options.auto_close);
                     }
                     return Ok(length);
                 }
@@ -136,14 +129,14 @@ impl<A: Handler> Endpoint<A> {
                 Event::Binary(data) => app.on_message(&mut cx, conn, Message::Binary(data)),
                 Event::Pong(payload) => app.on_pong(&mut cx, conn, payload),
                 Event::Ping(payload) => {
-                    // To a peer that does not read, the last answer is answer enough: RFC 6455,
-                    // section 5.5.3.
-                    let high = cx.hub.limits(id).map_or(0, |limits| limits.high_water);
-                    if cx.hub.backlog(id) > high {
-                        member.pong = Some(payload.into());
-                    } else {
-                        member.pong = None;
-                        cx.frame(OpCode::Pong, true, payload).ignore();
+                    if self.options.auto_pong {
+                        // To a peer that does not read, the last answer is answer enough: RFC 6455,
+                        // section 5.5.3.
+                        let high = cx.hub.limits(id).map_or(0, |limits| limits.high_water);
+                        member.pong = (cx.hub.backlog(id) > high).then(|| payload.into());
+                        if member.pong.is_none() {
+                            cx.pong(payload).ignore();
+                        }
                     }
                     app.on_ping(&mut cx, conn, payload);
                 }
@@ -226,7 +219,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
             .and_then(|member| member.pong.take())
         {
             self.tell(hub, id, |cx, _| {
-                cx.frame(OpCode::Pong, true, &pong).ignore();
+                cx.pong(&pong).ignore();
             });
         }
         self.tell(hub, id, |cx, conn| app.on_drain(cx, conn));
@@ -246,7 +239,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                 ) {
                     self.decide(app, hub, id, Upgrade::Refuse(Response::plain(503)));
                 }
-                let closing = |member: &Member<_>| member.link.close_sent;
+                let closing = |member: &Member<_>| member.link.is_closing();
                 if self.members.get(id).is_some_and(closing) {
                     hub.abort(id);
                 }

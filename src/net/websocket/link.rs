@@ -50,6 +50,11 @@ impl Link {
             ended: None,
         }
     }
+
+    /// One side has said that it closes, or both have.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.close_sent || self.close_received
+    }
 }
 
 /// Of all connections of an endpoint.

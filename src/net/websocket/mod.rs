@@ -4,7 +4,8 @@
 //! An application implements [`Handler`] on the type that holds its whole state, an [`Endpoint`] is
 //! the driver of its connections, and a [`Mount`] leads those here that ask for it. Pings are
 //! answered, silence is looked into, closes are answered and waited for, and what breaks the
-//! protocol fails the connection with the code that says how: the application sees messages.
+//! protocol fails the connection with the code that says how: the application sees messages. Whoever
+//! would rather answer pings and closes by hand says so in the [`Options`].
 //!
 //! # Examples
 //!
@@ -93,7 +94,7 @@ pub trait Handler: Sized {
     /// A message arrived.
     fn on_message(&mut self, cx: &mut Cx<'_>, conn: &mut Self::Conn, message: Message<'_>);
 
-    /// A ping arrived, and has been answered.
+    /// A ping arrived, and has been answered, unless [`Options::auto_pong`] is off.
     fn on_ping(&mut self, cx: &mut Cx<'_>, conn: &mut Self::Conn, payload: &[u8]) {
         let _ = (cx, conn, payload);
     }
@@ -101,6 +102,13 @@ pub trait Handler: Sized {
     /// A pong arrived, asked for or not.
     fn on_pong(&mut self, cx: &mut Cx<'_>, conn: &mut Self::Conn, payload: &[u8]) {
         let _ = (cx, conn, payload);
+    }
+
+    /// The peer begins to close, and says why; [`Code::NONE`] if it does not. What is sent here still
+    /// arrives. After this the close is answered with its own code, unless [`Cx::close`] has
+    /// answered with another one, or [`Options::auto_close`] is off.
+    fn on_peer_close(&mut self, cx: &mut Cx<'_>, conn: &mut Self::Conn, code: Code, reason: &str) {
+        let _ = (cx, conn, code, reason);
     }
 
     /// The backlog has fallen below its low mark after a send that said `Backlogged`.

@@ -17,6 +17,14 @@ pub struct Options {
     /// How long the peer may take to answer our close, and a server to answer a client's handshake.
     /// Default 10 s, as the `websockets` of Python.
     pub close_timeout: Duration,
+    /// Whether a ping is answered before `on_ping` hears of it. If not, [`Cx::pong`](super::Cx::pong)
+    /// answers it, and a peer that is not answered may take us for dead. Default true, as
+    /// fastwebsockets.
+    pub auto_pong: bool,
+    /// Whether a close is answered as soon as `on_peer_close` has returned. If not,
+    /// [`Cx::close`](super::Cx::close) answers it, after whatever is still to be said; without that
+    /// the connection is reset when `close_timeout` has passed. Default true, as fastwebsockets.
+    pub auto_close: bool,
     /// Whether messages may be compressed, and how: what a server agrees to, and a client offers.
     /// Default: not, as the servers of `ws` and uWebSockets: it costs time and memory.
     #[cfg(feature = "deflate")]
@@ -74,6 +82,8 @@ impl Default for Options {
             max_message: 1024 * 1024,
             ping_interval: Some(Duration::from_secs(25)),
             close_timeout: Duration::from_secs(10),
+            auto_pong: true,
+            auto_close: true,
             #[cfg(feature = "deflate")]
             deflate: None,
         }

@@ -66,8 +66,9 @@ impl<A: Handler> Endpoint<A> {
                 self.fail(hub, id, Error::TooSlow);
                 continue;
             }
-            // What we do not read cannot be heard.
-            let heard = std::mem::take(&mut member.heard) || !hub.wants_data(id);
+            // What we do not read cannot be heard, and behind its close nothing is.
+            let mute = member.link.close_received || !hub.wants_data(id);
+            let heard = std::mem::take(&mut member.heard) || mute;
             if heard {
                 member.pinged = false;
             } else if std::mem::replace(&mut member.pinged, true) {
