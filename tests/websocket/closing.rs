@@ -9,8 +9,17 @@ use switchboard::websocket::{self, Code};
 use switchboard::{CloseReason, Publish, Sent};
 
 use crate::app::Ended;
-use crate::far::{End, Frame};
+use crate::far::{End, Far, Frame};
 use crate::served::{MILLI, SECOND, Served};
+
+/// The far end goes, and the connection ends by what it has said.
+fn assert_clean(served: &mut Served, far: Far, code: Code, reason: &str) {
+    let id = far.id;
+    drop(far);
+    served.until("the end", |app| app.ended(id).is_some());
+    let expected = Ended::clean(code, reason, CloseReason::Peer);
+    assert_eq!(served.app.ended(id), Some(expected));
+}
 
 #[test]
 fn the_peer_closes_and_is_answered_with_its_code() {
@@ -23,16 +32,12 @@ fn the_peer_closes_and_is_answered_with_its_code() {
         (Code::NONE, "", Code::NORMAL),
     ] {
         let mut far = served.client();
-        let id = far.id;
         served.send(&mut far, &[Frame::close(code, reason)]);
         // The server ends the connection below, without waiting for the client to do it.
         let (frames, end) = served.read_to_end(&mut far);
         let expected = [Frame::close(answered, "")];
         assert_eq!((&frames[..], end), (&expected[..], End::Fin));
-        drop(far);
-        served.until("the end", |app| app.ended(id).is_some());
-        let expected = Ended::clean(code, reason, CloseReason::Peer);
-        assert_eq!(served.app.ended(id), Some(expected));
+        assert_clean(&mut served, far, code, reason);
     }
     served.assert_nothing_left();
 }
@@ -58,14 +63,10 @@ fn who_hears_that_the_peer_closes_may_say_more_and_answer_otherwise() {
             (Code::NONE, "", "1005 ", Frame::close(Code::NORMAL, "")),
         ] {
             let mut far = make(&mut served);
-            let id = far.id;
             served.send(&mut far, &[Frame::close(code, reason)]);
             assert_eq!(served.frames(&mut far, 2), [Frame::text(words), answer]);
             // Of two, it is the server that ends the connection below.
-            drop(far);
-            served.until("the end", |app| app.ended(id).is_some());
-            let expected = Ended::clean(code, reason, CloseReason::Peer);
-            assert_eq!(served.app.ended(id), Some(expected));
+            assert_clean(&mut served, far, code, reason);
         }
     }
     served.assert_nothing_left();
@@ -131,10 +132,7 @@ fn an_answer_by_hand_may_wait_for_what_is_still_to_be_said() {
             Frame::close(Code(4000), "so be it"),
         ];
         assert_eq!(served.frames(&mut far, 2), last);
-        drop(far);
-        served.until("the end", |app| app.ended(id).is_some());
-        let expected = Ended::clean(Code(4000), "enough", CloseReason::Peer);
-        assert_eq!(served.app.ended(id), Some(expected));
+        assert_clean(&mut served, far, Code(4000), "enough");
     }
     served.assert_nothing_left();
 }
@@ -186,10 +184,7 @@ fn we_close_and_the_peer_answers() {
         assert_eq!(served.app.ended(id), None);
         served.send(&mut far, &[Frame::close(Code(4001), "me too")]);
         assert_eq!(served.read_to_end(&mut far), (vec![], End::Fin));
-        drop(far);
-        served.until("the end", |app| app.ended(id).is_some());
-        let expected = Ended::clean(Code(4001), "me too", CloseReason::Peer);
-        assert_eq!(served.app.ended(id), Some(expected));
+        assert_clean(&mut served, far, Code(4001), "me too");
     }
     served.assert_nothing_left();
 }
@@ -206,10 +201,7 @@ fn both_close_at_once() {
     let (frames, end) = served.read_to_end(&mut far);
     assert_eq!(frames, [Frame::close(Code(4000), "ours")]);
     assert_eq!(end, End::Fin);
-    drop(far);
-    served.until("the end", |app| app.ended(id).is_some());
-    let expected = Ended::clean(Code(4001), "theirs", CloseReason::Peer);
-    assert_eq!(served.app.ended(id), Some(expected));
+    assert_clean(&mut served, far, Code(4001), "theirs");
     served.assert_nothing_left();
 }
 
@@ -359,16 +351,12 @@ fn frames_behind_the_peers_close_are_not_frames_any_more() {
 fn a_server_ends_the_connection_below_and_a_client_waits_for_that() {
     let mut served = Served::quiet();
     let mut far = served.dialled();
-    let id = far.id;
     served.send(&mut far, &[Frame::close(Code(4000), "go")]);
     assert_eq!(served.frame(&mut far), Frame::close(Code(4000), ""));
     served.assert_silent(&mut far);
     served.advance(10 * SECOND - MILLI);
     served.assert_silent(&mut far);
-    far.stream.shutdown(Shutdown::Write).unwrap();
-    served.until("the end", |app| app.ended(id).is_some());
-    let expected = Ended::clean(Code(4000), "go", CloseReason::Peer);
-    assert_eq!(served.app.ended(id), Some(expected));
+    assert_clean(&mut served, far, Code(4000), "go");
 
     // But not for ever.
     let mut far = served.dialled();
