@@ -382,10 +382,7 @@ impl Hub {
         let came = end > 0 || held.as_ref().is_some_and(|held| held.len() > before);
         match (result, held) {
             // What came before an error is delivered before it.
-            (Err(_), held) if came => {
-                socket.flags.set(Flags::REDELIVER);
-                Some(held.map_or(Input::Buffered(end), Input::Held))
-            }
+            (Err(_), held) if came => Some(held.map_or(Input::Buffered(end), Input::Held)),
             (Err(error), _) => {
                 log::info!("closing {id}, peer {:?}: TLS: {error}", socket.peer);
                 // The alert that says why leaves before that.
@@ -435,9 +432,7 @@ impl Handshake {
         socket.flags.set(Flags::READABLE);
         socket.flags.set(Flags::URGENT);
         if let Some(tls) = &socket.tls {
-            if tls.has_unread() {
-                socket.flags.set(Flags::REDELIVER);
-            } else if tls.is_peer_closed() {
+            if tls.is_peer_closed() && !tls.has_unread() {
                 // It was said right behind the handshake; nothing else may come to tell of it.
                 socket.flags.set(Flags::EOF);
             }

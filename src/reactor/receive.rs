@@ -95,9 +95,6 @@ impl Hub {
         let secure = flags.has(Flags::SECURE) && !flags.has(Flags::EOF);
         if socket.flags.take(Flags::REDELIVER) {
             if let Some(held) = socket.held.take() {
-                if socket.tls.as_ref().is_some_and(|tls| tls.has_unread()) {
-                    socket.flags.set(Flags::REDELIVER);
-                }
                 return Input::Held(held);
             }
         }

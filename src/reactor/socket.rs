@@ -277,7 +277,9 @@ impl Socket {
             // After its end a stream may still be reported readable; there is nothing more to read.
             !flags.has(Flags(Flags::EOF_TOLD.0 | Flags::CLOSING.0))
         } else {
+            let decrypted = || self.tls.as_ref().is_some_and(|tls| tls.has_unread());
             flags.has(Flags(Flags::READABLE.0 | Flags::REDELIVER.0))
+                || !flags.has(Flags::CLOSING) && decrypted()
         };
         let output = flags.has(Flags::WRITABLE) && self.outbox.is_some();
         reading && input || output || flags.has(Flags::DRAINED)
@@ -380,9 +382,6 @@ impl Socket {
                 }
                 let encrypted = session.send(outbox.front());
                 outbox.consume(encrypted.map_err(io::Error::other)?);
-                if session.has_unread() {
-                    self.flags.set(Flags::REDELIVER);
-                }
             }
             calls += 1;
             let data = session.outgoing();

@@ -76,3 +76,54 @@ fn tls9_records_against_the_rules_cost_their_connection_only() {
         near.assert_echoes(&mut witness);
     }
 }
+
+/// A record that nobody has the keys of, behind one in good order.
+fn broken(far: &mut Far) -> Vec<u8> {
+    let mut bytes = far.records(b"GET");
+    bytes.extend_from_slice(b"\x17\x03\x03\x00\x20");
+    bytes.extend_from_slice(&[7; 32]);
+    bytes
+}
+
+/// They are given to the driver once, and not for as long as there is an error behind them.
+#[test]
+fn tls9_a_bad_record_behind_bytes_that_wait_for_more_is_told() {
+    let mut near = Near::new();
+    let mut calls = 0;
+    near.world.on_data = Some(Box::new(move |_, _, _| {
+        calls += 1;
+        assert!(calls < 100, "the loop does not go on");
+        0
+    }));
+    let (mut far, id) = near.client();
+    let bytes = broken(&mut far);
+    crate::far::post(&far.stream, &bytes);
+    near.rest();
+    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    near.turns("the end", |near| near.reason(id).is_some());
+    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+}
+
+#[test]
+fn tls9_a_bad_record_behind_a_pause_is_told_when_that_has_ended() {
+    let mut near = Near::new();
+    near.world.on_data = Some(Box::new(|hub, id, _| {
+        hub.pause(id);
+        0
+    }));
+    let (mut far, id) = near.client();
+    let bytes = broken(&mut far);
+    crate::far::post(&far.stream, &bytes);
+    near.rest();
+    for _ in 0..3 {
+        near.hub().resume(id);
+        near.rest();
+        assert_eq!(near.reason(id), None);
+    }
+    near.world.on_data = Some(Box::new(|_, _, data| data.len()));
+    near.hub().resume(id);
+    near.rest();
+    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    near.turns("the end", |near| near.reason(id).is_some());
+    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+}
