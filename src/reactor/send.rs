@@ -154,6 +154,11 @@ impl Hub {
                 Ok(result) => result,
                 Err(error) if socket.outlives(&error) => {
                     socket.outbox = None;
+                    // Nothing waits any more that reading would have to wait for.
+                    socket.flags.take_backlogged();
+                    if socket.held.is_some() {
+                        socket.flags.set(Flags::REDELIVER);
+                    }
                     socket.flags.set(Flags::FINISHING);
                     socket.flags.set(Flags::READABLE);
                     return self.shut(id);
