@@ -97,10 +97,11 @@ impl<'a> Offer<'a> {
             accept: accept(key),
             headers: head.headers,
         };
-        let names: Vec<_> = offer.protocols().collect();
+        let mut names: Vec<_> = offer.protocols().collect();
         let is_list = head.headers.all("Sec-WebSocket-Protocol").count() == 0
             || !names.is_empty() && names.iter().all(|name| write::is_name(name));
-        let twice = (1..names.len()).any(|at| names[..at].contains(&names[at]));
+        names.sort_unstable();
+        let twice = names.windows(2).any(|pair| pair[0] == pair[1]);
         if !is_list || twice {
             return Err(Refused::BadProtocols);
         }
