@@ -1,9 +1,9 @@
 //! Compressed messages: whom they reach in which form, and what is agreed on before that.
 
 use switchboard::proto::websocket::deflate::Pool;
-use switchboard::proto::websocket::{Event, Limits, Receiver, Role, write};
+use switchboard::proto::websocket::{self as proto, Event, OpCode, Receiver, Role, write};
 use switchboard::websocket::{self, Code, Compression, Dial, Endpoint, Options, Prepared};
-use switchboard::{ConnId, Kind, Publish};
+use switchboard::{ConnId, Kind, Limits, Overflow, Publish, Sent};
 
 use crate::alone::alone;
 use crate::app::App;
@@ -14,8 +14,8 @@ use crate::support::resident;
 /// Large enough to be worth it.
 const LENGTH: usize = 4_000;
 
-fn served(context_takeover: bool) -> Served {
-    Served::with(Options {
+fn options(context_takeover: bool) -> Options {
+    Options {
         ping_interval: None,
         deflate: Some(Compression {
             level: 6,
@@ -23,7 +23,11 @@ fn served(context_takeover: bool) -> Served {
             ..Compression::default()
         }),
         ..Options::default()
-    })
+    }
+}
+
+fn served(context_takeover: bool) -> Served {
+    Served::with(options(context_takeover))
 }
 
 /// Text that shrinks to some half of it by itself, and to nearly nothing if it may refer to itself
@@ -49,7 +53,7 @@ struct Inflating(Receiver, Pool);
 
 impl Inflating {
     fn new(role: Role, remembers: bool) -> Self {
-        let receiver = Receiver::new(role, Limits::default());
+        let receiver = Receiver::new(role, proto::Limits::default());
         Self(receiver.inflating(remembers), Pool::default())
     }
 
@@ -378,4 +382,80 @@ fn a_dial_without_the_option_offers_nothing() {
     }));
     let id = Endpoint::<App>::connect(served.hub(), dial, dialler);
     served.until("the connection", |app| app.opened().contains(&id));
+}
+
+#[test]
+fn what_was_dropped_is_not_referred_to() {
+    let limits = Limits {
+        overflow: Overflow::Drop,
+        max_backlog: 100_000,
+        full_duplex: true,
+        ..Limits::default()
+    };
+    let mut served = Served::made(options(true), limits, |mount| mount);
+    let mut far = client(&mut served, Some("permessage-deflate"));
+    let (id, filler, text) = (far.id, "x".repeat(10_000), text(1));
+    let mut fillers = 0;
+    while websocket::send(served.hub(), id, &filler) != Sent::Dropped {
+        fillers += 1;
+        served.rest();
+    }
+    let (said, mut expected) = (text.clone(), vec![Sent::Accepted, Sent::Dropped]);
+    served.app.on_message = Some(Box::new(move |cx, _| {
+        assert_eq!(cx.send(&said), expected.pop().unwrap());
+    }));
+    served.send(&mut far, &[Frame::text("say it")]);
+    served.until("that", |app| app.of(id).len() == 1);
+    let mut inflating = Inflating::new(Role::Client, true);
+    for _ in 0..fillers {
+        assert_eq!(inflating.read(&mut served, &mut far).1, filler);
+    }
+    served.send(&mut far, &[Frame::text("say it again")]);
+    assert_eq!(inflating.read(&mut served, &mut far), (true, text));
+}
+
+#[test]
+fn a_prepared_message_outlives_a_first_receiver_that_closes() {
+    let mut served = served(false);
+    let mut far = [(); 2].map(|()| client(&mut served, Some("permessage-deflate")));
+    let [first, second] = [far[0].id, far[1].id];
+    // It says that it closes, and leaves its side of TCP open.
+    served.send(&mut far[0], &[Frame::close(Code::NORMAL, "")]);
+    served.rest();
+    assert!(!served.hub().is_open(first));
+    assert_eq!(served.app.ended(first), None, "nobody has heard of it");
+    let prepared = Prepared::new(&text(1));
+    let hub = served.hub();
+    let sent = [first, second].map(|id| websocket::send_prepared(hub, id, &prepared));
+    assert_eq!(sent, [Sent::Closed, Sent::Accepted]);
+    let received = Inflating::new(Role::Client, false).read(&mut served, &mut far[1]);
+    assert_eq!(received, (true, text(1)));
+}
+
+/// It is the message that is bounded, and not what it takes to send it.
+#[test]
+fn a_message_as_large_as_may_be_need_not_shrink() {
+    let mut word = 1_u64;
+    let mut noise = || {
+        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (word >> 56) as u8
+    };
+    for length in [1, 100, 10_000, 1 << 20] {
+        let noise: Vec<u8> = (0..length).map(|_| noise()).collect();
+        let (mut pool, mut payload, mut frame) = (Pool::new(9), Vec::new(), Vec::new());
+        pool.deflate(&noise, &mut payload);
+        assert!(payload.len() > length, "{} of {length}", payload.len());
+        write::compressed(&mut frame, OpCode::Binary, true, &payload, None);
+        for (max_message, fits) in [(length, true), (length - 1, false)] {
+            let limits = proto::Limits {
+                max_message,
+                ..proto::Limits::default()
+            };
+            let mut receiver = Receiver::new(Role::Client, limits).inflating(true);
+            match receiver.next_inflating(&mut frame.clone(), &mut pool) {
+                Ok((_, Some(Event::Binary(data)))) => assert!(fits && data == noise, "{length}"),
+                other => assert!(!fits && other.is_err(), "{length}: {other:?}"),
+            }
+        }
+    }
 }

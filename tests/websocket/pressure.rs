@@ -139,6 +139,31 @@ fn a_close_behind_a_backlog_is_sent_behind_it() {
     assert_eq!(frames[sent], Frame::close(Code(4000), "last"));
 }
 
+/// Nothing follows it, so that the bound does not stand in its way, whatever the policy.
+#[test]
+fn a_close_is_answered_behind_a_backlog_that_is_full() {
+    for overflow in [Overflow::Close, Overflow::Drop] {
+        let mut served = Served::limited(Limits {
+            overflow,
+            max_backlog: 100_000,
+            full_duplex: true,
+            ..Limits::default()
+        });
+        let mut far = served.client();
+        let (id, mut sent) = (far.id, 0);
+        while served.hub().backlog(id) < 100_000 {
+            sent += 1;
+            let data = &numbered(sent)[..];
+            assert!(websocket::send(served.hub(), id, data).is_taken());
+            served.rest();
+        }
+        let close = far.bytes(&[Frame::close(Code(4000), "bye")]);
+        served.post(&mut far, &close);
+        let frames = served.frames(&mut far, sent + 1);
+        assert_eq!(frames[sent], Frame::close(Code(4000), ""));
+    }
+}
+
 #[test]
 fn who_neither_reads_nor_closes_has_ten_seconds_for_it() {
     let mut served = served(Overflow::Close, 1 << 20);

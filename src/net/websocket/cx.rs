@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::id::ConnId;
 use crate::proto::websocket::{Code, OpCode, Role, write};
-use crate::reactor::{CloseReason, Hub, Limits, Owner, Sent, TimerId};
+use crate::reactor::{CloseReason, Hub, Owner, Sent, TimerId};
 
 #[cfg(feature = "deflate")]
 use super::framing::DEFLATED;
@@ -94,9 +94,14 @@ impl Cx<'_> {
         }
         own.deflater.deflate(data, &mut payload);
         let (key, opcode) = (self.key(), message.opcode());
-        Some(self.hub.send_with(self.id, |out| {
+        let sent = self.hub.send_with(self.id, |out| {
             write::compressed(out, opcode, true, &payload, key);
-        }))
+        });
+        if let (Sent::Dropped, Some(own)) = (sent, &mut self.link.own) {
+            // The peer has not seen it, so nothing may refer to it.
+            own.deflater.reset();
+        }
+        Some(sent)
     }
 
     /// Sends a message that was framed before. To a server it is framed again, with a mask of its
@@ -147,23 +152,17 @@ impl Cx<'_> {
         if self.link.close_sent {
             return;
         }
-        let key = self.key();
-        let send =
-            |hub: &mut Hub| hub.send_with(self.id, |out| write::close(out, code, reason, key));
-        if send(self.hub) == Sent::Dropped {
-            // Nothing follows it, so that it may go beyond the bound.
-            if let Some(limits) = self.hub.limits(self.id) {
-                let max_backlog = usize::MAX;
-                self.hub.set_limits(
-                    self.id,
-                    Limits {
-                        max_backlog,
-                        ..limits
-                    },
-                );
-                send(self.hub).ignore();
+        // Nothing follows it, so that it may go beyond the bound.
+        if let Some(mut limits) = self.hub.limits(self.id) {
+            if self.hub.backlog(self.id) >= limits.max_backlog {
+                limits.max_backlog = usize::MAX;
+                self.hub.set_limits(self.id, limits);
             }
         }
+        let key = self.key();
+        self.hub
+            .send_with(self.id, |out| write::close(out, code, reason, key))
+            .ignore();
         if self.link.ended.is_none() {
             self.link.ended = Some(Box::new((code, reason.to_owned())));
         }

@@ -103,14 +103,21 @@ impl Prepared {
             return hub.send_shared(id, self.plain.clone());
         }
         let data = &self.plain[self.payload..];
-        let mut frame = |kind| hub.framed(id, data, kind, form).unwrap_or_default();
-        let bytes = match form.0 & MASKED.0 {
-            0 => self
-                .deflated
-                .get_or_init(|| frame(self.kind).into())
-                .clone(),
-            // Each frame to a server has a mask of its own.
-            _ => frame(self.kind).into(),
+        // Each frame to a server has a mask of its own.
+        let is_shared = form.0 & MASKED.0 == 0;
+        let bytes = match self.deflated.get().filter(|_| is_shared) {
+            Some(bytes) => bytes.clone(),
+            None => {
+                // One that is closing has no frame for the others either.
+                let Some(frame) = hub.framed(id, data, self.kind, form) else {
+                    return Sent::Closed;
+                };
+                let bytes = Bytes::from(frame);
+                if is_shared {
+                    let _ = self.deflated.set(bytes.clone());
+                }
+                bytes
+            }
         };
         hub.send_shared(id, bytes)
     }

@@ -334,7 +334,15 @@ impl Receiver {
                 (message.data.len() as u64, message.empty)
             }
         };
-        if collected.saturating_add(header.length) > self.limits.max_message as u64 {
+        let max = self.limits.max_message as u64;
+        let begun = self.message.as_ref();
+        let fits = match header.rsv1 || begun.is_some_and(|message| message.inflater.is_some()) {
+            // What does not shrink takes a little more than it is. What it comes to is looked at
+            // while it is inflated.
+            true => header.length <= max.saturating_add(max / 8 + 64),
+            false => collected.saturating_add(header.length) <= max,
+        };
+        if !fits {
             return Err(Error::TooLarge);
         }
         if empty > self.limits.max_empty {
