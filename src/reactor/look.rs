@@ -73,6 +73,11 @@ impl Hub {
         matches!(self.slots.get(id), Some(Entry::Stream(socket)) if !socket.flags.has(Flags::SENDS_REFUSED))
     }
 
+    /// True from a send that said [`Backlogged`](crate::Sent::Backlogged) until `on_drain` is due.
+    pub fn is_backlogged(&self, id: ConnId) -> bool {
+        matches!(self.slots.get(id), Some(Entry::Stream(socket)) if socket.flags.has(Flags::BACKLOGGED))
+    }
+
     /// True while the connection is open, not paused and not backlogged: what a driver asks after
     /// each call into the application before it goes on to the next message.
     #[inline]

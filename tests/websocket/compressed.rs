@@ -311,7 +311,7 @@ fn d03_connections_that_forget_share_what_compresses() {
         let (mut before, mut inflating) = (0, Inflating::new(Role::Client, false));
         for (at, far) in members.iter_mut().enumerate() {
             let mut frame = Vec::new();
-            let opcode = switchboard::proto::websocket::OpCode::Text;
+            let opcode = OpCode::Text;
             write::compressed(&mut frame, opcode, true, &payload, Some([1, 2, 3, 4]));
             served.write(far, &frame);
             assert_eq!(inflating.read(&mut served, far), (true, text(7)));

@@ -3,8 +3,8 @@
 use std::net::Shutdown;
 
 use switchboard::http::Response;
-use switchboard::websocket::{self, Accept, Upgrade};
-use switchboard::{CloseReason, Owner};
+use switchboard::websocket::{self, Accept, Code, Upgrade};
+use switchboard::{CloseReason, Owner, Sent};
 
 use crate::far::{End, Far, Frame, field, request};
 use crate::served::{SECOND, Served};
@@ -286,5 +286,68 @@ fn a_decision_is_made_about_each_by_itself() {
     }
     assert_eq!(served.app.opened().len(), 5);
     drop(waiting);
+    served.assert_nothing_left();
+}
+
+/// Neither what is sent to it nor what is sent to all.
+#[test]
+fn nothing_comes_before_the_answer_to_who_is_being_asked_about() {
+    let mut served = Served::quiet();
+    let endpoint = served.endpoint;
+    served.app.on_upgrade = Some(Box::new(move |hub, id, _| {
+        assert_eq!(websocket::send(hub, id, "early"), Sent::Closed);
+        websocket::for_each(hub, endpoint, |hub, id| {
+            websocket::send(hub, id, "somebody comes").ignore();
+        });
+        Accept::new().into()
+    }));
+    let mut first = served.stranger();
+    served.write(&mut first, &request("/ws", ""));
+    assert_accepted(&mut served, &mut first);
+    let mut second = served.stranger();
+    served.write(&mut second, &request("/ws", ""));
+    assert_accepted(&mut served, &mut second);
+    assert_eq!(served.frame(&mut first), Frame::text("somebody comes"));
+}
+
+#[test]
+fn a_close_has_all_its_time_though_the_decision_came_late() {
+    let mut served = Served::quiet();
+    let mut far = waiting(&mut served);
+    let id = far.id;
+    websocket::decide(served.hub(), id, Accept::new());
+    assert_accepted(&mut served, &mut far);
+    served.advance(29 * SECOND);
+    websocket::close(served.hub(), id, Code::NORMAL, "bye");
+    assert_eq!(served.frame(&mut far), Frame::close(Code::NORMAL, "bye"));
+    // Thirty seconds were allowed for the decision, ten are for the answer.
+    served.advance(9 * SECOND);
+    served.assert_silent(&mut far);
+    served.send(&mut far, &[Frame::close(Code::NORMAL, "")]);
+    assert_eq!(served.read_to_end(&mut far), (vec![], End::Fin));
+}
+
+/// A client is refused, and a dial comes to nothing.
+#[test]
+fn a_close_before_there_is_a_connection_is_not_forgotten() {
+    let mut served = Served::quiet();
+    let mut far = waiting(&mut served);
+    let id = far.id;
+    websocket::close(served.hub(), id, Code::POLICY, "no");
+    served.rest();
+    websocket::decide(served.hub(), id, Accept::new());
+    let (text, end) = served.read_text(&mut far);
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    assert_eq!(end, End::Fin);
+    drop(far);
+
+    let (mut far, _) = served.dial(|dial| dial.ticket("closed"));
+    let id = far.id;
+    websocket::close(served.hub(), id, Code::NORMAL, "no");
+    served.until("the failure", |app| !app.failed().is_empty());
+    assert_eq!(served.app.failed()[0].0, Some("closed"));
+    assert_eq!(served.read_text(&mut far).1, End::Reset);
+    assert!(served.app.opened().is_empty());
+    drop(far);
     served.assert_nothing_left();
 }

@@ -8,6 +8,7 @@ use switchboard::websocket;
 
 use crate::far::{End, Far, Frame};
 use crate::served::{MILLI, SECOND, Served};
+use crate::support::read_some;
 
 /// How long somebody may be silent.
 const INTERVAL: std::time::Duration = std::time::Duration::from_secs(25);
@@ -297,4 +298,92 @@ fn an_interval_beyond_all_time_is_for_ever() {
         served.assert_silent(&mut far);
         served.assert_serves(&mut far);
     }
+}
+
+/// Limits may change while a pong is owed.
+#[test]
+fn a_pong_is_owed_only_where_on_drain_will_follow() {
+    let mut served = Served::limited(Limits {
+        high_water: 1 << 20,
+        max_backlog: 16 << 20,
+        ..Limits::default()
+    });
+    let mut far = served.client();
+    let (id, mut sent) = (far.id, 0);
+    while served.hub().backlog(id) <= Limits::default().high_water {
+        sent += 1;
+        assert!(websocket::send(served.hub(), id, &[0; 30_000][..]).is_taken());
+        served.rest();
+    }
+    served.hub().set_limits(id, Limits::default());
+    let ping = far.bytes(&[Frame::ping("there?")]);
+    served.post(&mut far, &ping);
+    assert_eq!(served.app.of(id), ["ping there?"]);
+    let frames = served.frames(&mut far, sent + 1);
+    assert_eq!(frames[sent], Frame::pong("there?"));
+}
+
+/// It may also talk, as long as it is listened to.
+#[test]
+fn who_takes_nothing_of_what_waits_for_it_is_reset() {
+    for full_duplex in [false, true] {
+        let mut served = Served::made(
+            websocket::Options::default(),
+            Limits {
+                full_duplex,
+                max_backlog: 16 << 20,
+                ..Limits::default()
+            },
+            |mount| mount,
+        );
+        let mut far = served.client();
+        let id = far.id;
+        block(&mut served, &far);
+        while served.hub().backlog(id) < 12 << 20 {
+            assert!(websocket::send(served.hub(), id, &[0; 30_000][..]).is_taken());
+        }
+        let busy = far.bytes(&[Frame::text("busy")]);
+        let look = |served: &mut Served, far: &mut Far| {
+            far.write(&busy);
+            served.advance(INTERVAL);
+        };
+        look(&mut served, &mut far);
+        // Whoever takes something, however little, stays.
+        for _ in 0..2 {
+            let before = served.hub().bytes_written(id);
+            served.turns("that it takes something", |served| {
+                read_some(&mut far.stream, &mut [0; 65_536]);
+                served.hub().bytes_written(id) > before
+            });
+            look(&mut served, &mut far);
+            assert!(served.hub().is_open(id) && served.hub().backlog(id) > 0);
+        }
+        // What was read may go on making room in the kernel for a while.
+        served.turns("the end", |served| {
+            look(served, &mut far);
+            !served.hub().is_open(id)
+        });
+        let ended = served.app.ended(id).expect("the end");
+        assert_eq!((ended.clean, ended.by), (false, CloseReason::Aborted));
+    }
+}
+
+/// Each look finds it within a message, but never the same one.
+#[test]
+fn who_sends_one_message_after_the_other_does_not_stall() {
+    let mut served = Served::new();
+    let mut far = served.client();
+    let frame = far.bytes(&[Frame::binary([7; 10_000])]);
+    let mut cut = 100;
+    served.write(&mut far, &frame[..cut]);
+    for _ in 0..12 {
+        served.advance(INTERVAL);
+        // The rest of this one, and a little more of the next than there was of it.
+        served.write(&mut far, &frame[cut..]);
+        cut += 100;
+        served.write(&mut far, &frame[..cut]);
+    }
+    served.rest();
+    assert_eq!(served.app.of(far.id).len(), 12);
+    assert_eq!(served.app.closed(), []);
 }

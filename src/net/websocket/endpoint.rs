@@ -111,6 +111,10 @@ impl<A: Handler> Endpoint<A> {
             let Some(event) = event else {
                 break;
             };
+            if matches!(event, Event::Text(_) | Event::Binary(_)) {
+                // What is found to be incomplete later is another message.
+                member.collected = None;
+            }
             match event {
                 Event::Close(Close { code, reason }) => {
                     cx.link.close_received = true;
@@ -132,8 +136,7 @@ impl<A: Handler> Endpoint<A> {
                     if self.options.auto_pong {
                         // To a peer that does not read, the last answer is answer enough: RFC 6455,
                         // section 5.5.3.
-                        let high = cx.hub.limits(id).map_or(0, |limits| limits.high_water);
-                        member.pong = (cx.hub.backlog(id) > high).then(|| payload.into());
+                        member.pong = cx.hub.is_backlogged(id).then(|| payload.into());
                         if member.pong.is_none() {
                             cx.pong(payload).ignore();
                         }
@@ -257,7 +260,13 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
         let message = match message.downcast::<PleaseClose>() {
             Ok(please) => {
                 let PleaseClose(code, reason) = *please;
-                return self.tell(hub, id, |cx, _| cx.close(code, &reason));
+                return match self.members.get(id).map(|member| &member.stage) {
+                    Some(Stage::Deciding(_)) => {
+                        self.decide(app, hub, id, Upgrade::Refuse(Response::plain(503)));
+                    }
+                    Some(Stage::Asking(_)) => self.unanswered(app, hub, id, &"we close"),
+                    _ => self.tell(hub, id, |cx, _| cx.close(code, &reason)),
+                };
             }
             Err(message) => message,
         };

@@ -30,6 +30,8 @@ pub(super) struct Member<C> {
     /// Bytes of an incomplete message when it was looked at last, and how often it had not grown.
     pub(super) collected: Option<usize>,
     pub(super) stalled: u8,
+    /// Bytes that it had taken when it was looked at last, if more waited for it.
+    pub(super) taken: Option<u64>,
     /// The answer to the last ping, if it could not be sent yet.
     pub(super) pong: Option<Box<[u8]>>,
 }
@@ -49,6 +51,8 @@ pub(super) enum Stage<C> {
 pub(super) struct Asked {
     pub(super) head: Vec<u8>,
     pub(super) client: Option<IpAddr>,
+    /// Until then the decision has to be there, if it was put off.
+    pub(super) deadline: Option<TimerId>,
 }
 
 /// What we have asked a server.
@@ -73,6 +77,7 @@ impl<C> Member<C> {
             pinged: false,
             collected: None,
             stalled: 0,
+            taken: None,
             pong: None,
         }
     }

@@ -30,7 +30,10 @@ impl<A: Handler> Endpoint<A> {
         let asked = Asked {
             head: handover.head,
             client: handover.client,
+            deadline: None,
         };
+        // Whatever is sent to it in the callback must not come before the answer.
+        hub.mute(id);
         let mut space = Space::new();
         let upgrade = match http1::Request::parse(&asked.head, &mut space) {
             Ok(_) if self.stopping => Upgrade::Refuse(Response::plain(503)),
@@ -51,17 +54,18 @@ impl<A: Handler> Endpoint<A> {
         let Some(member) = self.members.get_mut(id) else {
             return;
         };
-        let asked = match std::mem::replace(&mut member.stage, Stage::Over) {
+        let mut asked = match std::mem::replace(&mut member.stage, Stage::Over) {
             Stage::Deciding(asked) => asked,
             other => return member.stage = other,
         };
+        if let Some(deadline) = asked.deadline.take() {
+            hub.cancel_timer(deadline);
+        }
         match upgrade {
             Upgrade::Later => {
+                asked.deadline = hub.set_timer(Owner::Conn(id), DECIDE_TIMEOUT, DEADLINE);
                 member.stage = Stage::Deciding(asked);
                 hub.pause(id);
-                // Whatever is sent or published to it meanwhile must not come before the answer.
-                hub.mute(id);
-                hub.set_timer(Owner::Conn(id), DECIDE_TIMEOUT, DEADLINE);
             }
             Upgrade::Refuse(response) => {
                 hub.unmute(id);

@@ -12,7 +12,8 @@ pub struct Options {
     /// Bytes of a message. Beyond it the connection fails with 1009. Default 1 MiB.
     pub max_message: usize,
     /// How long a connection may be silent before it is pinged; after as long again it is taken for
-    /// dead. Default 25 s, as Engine.IO's ping interval. `None`: for ever.
+    /// dead. So is a peer for which something waits, if it takes nothing of it in that time. Default
+    /// 25 s, as Engine.IO's ping interval. `None`: for ever.
     pub ping_interval: Option<Duration>,
     /// How long the peer may take to answer our close, and a server to answer a client's handshake.
     /// Default 10 s, as the `websockets` of Python.

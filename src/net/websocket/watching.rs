@@ -66,17 +66,20 @@ impl<A: Handler> Endpoint<A> {
                 self.fail(hub, id, Error::TooSlow);
                 continue;
             }
+            // Who takes nothing of what waits for it is not heard either, since that stops the reading.
+            let taken = (hub.backlog(id) > 0).then(|| hub.bytes_written(id));
+            let before = std::mem::replace(&mut member.taken, taken);
+            if taken.is_some() && taken == before {
+                end_silent(hub, id, "read");
+                continue;
+            }
             // What we do not read cannot be heard, and behind its close nothing is.
             let mute = member.link.close_received || !hub.wants_data(id);
             let heard = std::mem::take(&mut member.heard) || mute;
             if heard {
                 member.pinged = false;
             } else if std::mem::replace(&mut member.pinged, true) {
-                log::info!(
-                    "resetting {id}, peer {:?}: it does not answer",
-                    hub.peer_addr(id)
-                );
-                hub.abort(id);
+                end_silent(hub, id, "answer");
                 continue;
             } else {
                 let mut cx = self.shared.cx(hub, id, &mut member.link);
@@ -88,4 +91,10 @@ impl<A: Handler> Endpoint<A> {
         self.watching = false;
         self.look_later(hub);
     }
+}
+
+fn end_silent(hub: &mut Hub, id: ConnId, what: &str) {
+    let peer = hub.peer_addr(id);
+    log::info!("resetting {id}, peer {peer:?}: it does not {what}");
+    hub.abort(id);
 }
