@@ -52,6 +52,32 @@ fn the_application_sees_what_was_asked() {
     assert_eq!(served.frame(&mut far), Frame::text("welcome"));
 }
 
+/// As it would be in a handler of HTTP: by the path of the mount, and behind a proxy.
+#[test]
+fn the_application_sees_where_it_was_asked_and_by_whom() {
+    let mut served = Served::quiet();
+    fn look(request: &switchboard::http::Request<'_>) {
+        assert_eq!(request.path(), "/4th%20floor/rooms/attic/left");
+        assert_eq!(request.param("floor").as_deref(), Some("4th floor"));
+        assert_eq!(request.rest(), "attic/left");
+        assert_eq!(request.client().unwrap().to_string(), "9.9.9.9");
+        assert_eq!(request.peer().unwrap().to_string(), "127.0.0.1");
+    }
+    served.app.on_upgrade = Some(Box::new(|_, _, request| {
+        look(request);
+        Upgrade::Later
+    }));
+    served.app.on_open = Some(Box::new(|_, request| {
+        look(request);
+        true
+    }));
+    let mut far = served.stranger();
+    let target = "/4th%20floor/rooms/attic/left";
+    served.post(&mut far, &request(target, "X-Forwarded-For: 9.9.9.9\r\n"));
+    websocket::decide(served.hub(), far.id, Accept::new());
+    assert_accepted(&mut served, &mut far);
+}
+
 #[test]
 fn a_sub_protocol_is_one_that_was_offered() {
     let mut served = Served::quiet();

@@ -83,7 +83,10 @@ impl Served {
                 }
                 cx.respond("a page").ignore();
             })
-            .mount("/ws", mount(Mount::new(endpoint)));
+            .mount("/ws", mount(Mount::new(endpoint)))
+            .mount("/:floor/rooms", Mount::new(endpoint))
+            .trust_proxy(["127.0.0.1"])
+            .expect("a network");
         let http = reactor.add_driver(server);
         // Small buffers of the kernel's are full soon. Smaller ones would wait for delayed ACKs.
         let listen = Listen::tcp("127.0.0.1:0")

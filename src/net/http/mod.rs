@@ -96,6 +96,8 @@ pub use mount::{Handler, Intake, Mount};
 pub use options::Options;
 pub use proxy::Proxy;
 pub use redirect::HttpsRedirect;
+#[cfg(feature = "websocket")]
+pub(super) use request::Kept;
 pub use request::Request;
 #[cfg(feature = "websocket")]
 pub(super) use response::push_field;

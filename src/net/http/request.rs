@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+#[cfg(feature = "websocket")]
+use std::rc::Rc;
 
 use percent_encoding::percent_decode_str;
 
 use crate::proto::http1::{self, Headers, Version};
 
 use super::router::Matched;
+#[cfg(feature = "websocket")]
+use super::router::Route;
 
 /// A request, lent to its handler: the head, what the route has found in the path, and the body if
 /// that was collected.
@@ -21,16 +25,55 @@ pub struct Request<'a> {
     pub(super) peer: Option<IpAddr>,
 }
 
-impl<'a> Request<'a> {
-    /// One that has come to something else than a route.
-    #[cfg(feature = "websocket")]
-    pub(crate) const fn of(head: &'a http1::Request<'a>, client: Option<IpAddr>) -> Self {
+/// A request without its body that outlives the call in which it was lent.
+#[cfg(feature = "websocket")]
+#[derive(Debug)]
+pub(crate) struct Kept {
+    head: Vec<u8>,
+    route: Option<Rc<Route>>,
+    client: Option<IpAddr>,
+    peer: Option<IpAddr>,
+}
+
+#[cfg(feature = "websocket")]
+impl Kept {
+    /// One that we have made ourselves.
+    pub(crate) const fn own(head: Vec<u8>) -> Self {
         Self {
             head,
-            matched: &Matched::NONE,
+            route: None,
+            client: None,
+            peer: None,
+        }
+    }
+
+    /// Lends it once more. `None` if it is none.
+    pub(crate) fn lend<T>(&self, call: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
+        let mut space = http1::Space::new();
+        let head = http1::Request::parse(&self.head, &mut space).ok()?;
+        let matched = match &self.route {
+            Some(route) => Matched::again(route, head.path),
+            None => Matched::NONE,
+        };
+        Some(call(&Request {
+            head: &head,
+            matched: &matched,
             body: &[],
-            client,
-            peer: client,
+            client: self.client,
+            peer: self.peer,
+        }))
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Keeps it, but for its body.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn keep(&self) -> Kept {
+        Kept {
+            head: self.head.bytes.to_vec(),
+            route: self.matched.route.cloned(),
+            client: self.client,
+            peer: self.peer,
         }
     }
 
@@ -105,7 +148,8 @@ impl<'a> Request<'a> {
             .map(|(_, value)| value)
     }
 
-    /// The names and values of a form in the body. None if the body says that it is something else.
+    /// The names and values of a form in the body. Nothing comes if the body says that it is something
+    /// else.
     pub fn form(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
         let content_type = self.header("Content-Type").unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();

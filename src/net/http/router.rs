@@ -3,6 +3,7 @@
 //! A tree of segments: at each one what is written out comes before `:name`, and that before `*`.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use percent_encoding::percent_decode_str;
 
@@ -33,31 +34,60 @@ struct Node {
 /// What there is at one path.
 #[derive(Debug, Default)]
 pub(super) struct Target {
-    pattern: Box<str>,
-    names: Vec<Box<str>>,
+    route: Rc<Route>,
     methods: Vec<(Box<str>, usize)>,
     any: Option<usize>,
+}
+
+/// How the paths are written that lead to one place, and the names of their parts.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    pattern: Box<str>,
+    names: Vec<Box<str>>,
 }
 
 /// What a path has led to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matched<'a> {
-    target: Option<&'a Target>,
+    pub(super) route: Option<&'a Rc<Route>>,
     values: [&'a str; MAX_PARAMS],
     pub(super) rest: &'a str,
 }
 
 impl<'a> Matched<'a> {
     pub(super) const NONE: Self = Self {
-        target: None,
+        route: None,
         values: [""; MAX_PARAMS],
         rest: "",
     };
 
     pub(super) fn param(&self, name: &str) -> Option<&'a str> {
-        let names = &self.target?.names;
+        let names = &self.route?.names;
         let at = names.iter().position(|own| **own == *name)?;
         self.values.get(at).copied()
+    }
+
+    /// What a path has led to that has led there before.
+    #[cfg(feature = "websocket")]
+    pub(super) fn again(route: &'a Rc<Route>, path: &'a str) -> Self {
+        let mut matched = Self {
+            route: Some(route),
+            ..Self::NONE
+        };
+        let (mut left, mut params) = (path, 0);
+        for own in route.pattern.split('/') {
+            if own == "*" {
+                matched.rest = left;
+                break;
+            }
+            let (segment, behind) = left.split_once('/').unwrap_or((left, ""));
+            if own.starts_with(':') {
+                matched.values[params] = segment;
+                params += 1;
+            }
+            left = behind;
+        }
+        matched
     }
 }
 
@@ -106,17 +136,19 @@ impl Router {
         }
         let at = *place.get_or_insert_with(|| {
             self.targets.push(Target {
-                pattern: pattern.into(),
-                names: names.clone(),
+                route: Rc::new(Route {
+                    pattern: pattern.into(),
+                    names: names.clone(),
+                }),
                 ..Target::default()
             });
             self.targets.len() - 1
         });
         let target = &mut self.targets[at];
-        if target.names != names {
+        if target.route.names != names {
             return Err(format!(
                 "the routes `{pattern}` and `{}` name the same parts differently",
-                target.pattern
+                target.route.pattern
             ));
         }
         target.add(method, handler)
@@ -130,7 +162,7 @@ impl Router {
     ) -> Option<&'a Target> {
         let path = path.strip_prefix('/')?;
         let target = self.targets.get(self.root.find(path, 0, matched)?)?;
-        matched.target = Some(target);
+        matched.route = Some(&target.route);
         Some(target)
     }
 }
@@ -188,7 +220,7 @@ impl Target {
             let method = method.unwrap_or("any method");
             return Err(format!(
                 "the route `{method} {}` is there twice",
-                self.pattern
+                self.route.pattern
             ));
         }
         Ok(())
@@ -304,6 +336,36 @@ mod tests {
             ("/files//", "/"),
         ] {
             assert_eq!(found(&router, path).unwrap().1.rest, rest, "{path}");
+        }
+    }
+
+    #[cfg(feature = "websocket")]
+    #[test]
+    fn what_was_found_once_is_found_again() {
+        let router = router(&["/*", "/a/:x/:y", "/a/:x/:y/*", "/b/c", "/b/:x/*"]);
+        for path in [
+            "/",
+            "/z",
+            "//",
+            "/a/1/2",
+            "/a/1/",
+            "/a/1/2/",
+            "/a/1/2/3/4",
+            "/b/c",
+            "/b/c/",
+            "/b/c/d",
+            "/b/d",
+            "/a//2",
+            "/%61/1/2/3",
+        ] {
+            let (_, once) = found(&router, path).unwrap();
+            let again = Matched::again(once.route.unwrap(), path);
+            let names = ["x", "y"];
+            assert_eq!(
+                names.map(|name| again.param(name)),
+                names.map(|name| once.param(name))
+            );
+            assert_eq!(again.rest, once.rest, "{path}");
         }
     }
 

@@ -149,7 +149,8 @@ impl Dial {
         self
     }
 
-    /// How long the connection, and then the answer, may take. Default:
+    /// How long the connection may take, and then once more the answer. Default: for the connection
+    /// 10 s, as any [`Dial`](crate::Dial), and for the answer
     /// [`Options::close_timeout`](super::Options::close_timeout).
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {

@@ -1,8 +1,8 @@
 //! A connection of an endpoint, from the handshake on.
 
 use std::any::Any;
-use std::net::IpAddr;
 
+use crate::net::http::Kept;
 use crate::proto::http1::Scan;
 #[cfg(feature = "deflate")]
 use crate::proto::websocket::deflate::{Deflate, Pool};
@@ -49,8 +49,7 @@ pub(super) enum Stage<C> {
 
 /// What a client has asked.
 pub(super) struct Asked {
-    pub(super) head: Vec<u8>,
-    pub(super) client: Option<IpAddr>,
+    pub(super) request: Kept,
     /// Until then the decision has to be there, if it was put off.
     pub(super) deadline: Option<TimerId>,
 }
@@ -62,7 +61,7 @@ pub(super) struct Asking {
     pub(super) protocols: Vec<String>,
     #[cfg(feature = "deflate")]
     pub(super) deflate: Option<Deflate>,
-    pub(super) request: Vec<u8>,
+    pub(super) request: Kept,
     pub(super) deadline: Option<TimerId>,
     pub(super) ticket: Option<Box<dyn Any>>,
 }

@@ -165,7 +165,8 @@ pub enum Upgrade {
     Accept(Accept),
     /// It may not, for the reason that this response says.
     Refuse(Response),
-    /// That will turn out: [`decide`] says it. Until then nothing is read from the client.
+    /// That will turn out: [`decide`] says it, within 30 s, after which the client is answered 503.
+    /// Until then nothing is read from it.
     Later,
 }
 

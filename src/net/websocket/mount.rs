@@ -1,18 +1,10 @@
 //! Where WebSocket begins: a path of an HTTP server.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use crate::net::http::{self, Response};
 use crate::proto::websocket::handshake::{Offer, Refused};
 use crate::reactor::DriverId;
-
-/// What a connection that is handed over carries.
-pub(super) struct Handover {
-    /// The head of the request, as it came.
-    pub(super) head: Vec<u8>,
-    pub(super) client: Option<IpAddr>,
-}
 
 /// Leads handshakes to an [`Endpoint`](super::Endpoint): an [`http::Mount`].
 ///
@@ -104,11 +96,7 @@ impl<A> http::Mount<A> for Mount {
             let text = "403: pages of this origin may not connect\n";
             return cx.respond(Response::text(403, text).close()).ignore();
         }
-        let handover = Handover {
-            head: request.head().bytes.to_vec(),
-            client: request.client(),
-        };
-        cx.hand_over(self.endpoint, Box::new(handover));
+        cx.hand_over(self.endpoint, Box::new(request.keep()));
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::id::ConnId;
-use crate::net::http::{Request, Response};
+use crate::net::http::{Kept, Request, Response};
 use crate::proto::http1::{self, Scan, Space, write};
 #[cfg(feature = "deflate")]
 use crate::proto::websocket::deflate::Deflate;
@@ -18,33 +18,29 @@ use super::dial::Dial;
 use super::endpoint::{Endpoint, MAX_HEAD};
 use super::framing::MASKED;
 use super::member::{Asked, Asking, Member, Stage};
-use super::mount::Handover;
 use super::{Accept, Handler, Upgrade};
 
-/// How long a client waits for a decision that is put off.
+/// How long a client waits for a decision that is put off: half of nginx's `proxy_read_timeout`.
 const DECIDE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<A: Handler> Endpoint<A> {
     /// A client was led here: asks the application about it.
-    pub(super) fn admit(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, handover: Handover) {
-        let asked = Asked {
-            head: handover.head,
-            client: handover.client,
-            deadline: None,
-        };
+    pub(super) fn admit(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, request: Kept) {
         // Whatever is sent to it in the callback must not come before the answer.
         hub.mute(id);
-        let mut space = Space::new();
-        let upgrade = match http1::Request::parse(&asked.head, &mut space) {
-            Ok(_) if self.stopping => Upgrade::Refuse(Response::plain(503)),
-            Ok(head) => app.on_upgrade(hub, id, &Request::of(&head, asked.client)),
-            Err(_) => return hub.abort(id),
+        let upgrade = match self.stopping {
+            true => Some(Upgrade::Refuse(Response::plain(503))),
+            false => request.lend(|request| app.on_upgrade(hub, id, request)),
         };
-        let member = Member::new(
-            Role::Server,
-            &self.options,
-            Stage::Deciding(Box::new(asked)),
-        );
+        let Some(upgrade) = upgrade else {
+            return hub.abort(id);
+        };
+        let asked = Asked {
+            request,
+            deadline: None,
+        };
+        let stage = Stage::Deciding(Box::new(asked));
+        let member = Member::new(Role::Server, &self.options, stage);
         self.members.insert(id, member);
         self.decide(app, hub, id, upgrade);
     }
@@ -73,25 +69,33 @@ impl<A: Handler> Endpoint<A> {
                 hub.close(id);
             }
             Upgrade::Accept(accept) => {
-                let mut space = Space::new();
-                let Ok(head) = http1::Request::parse(&asked.head, &mut space) else {
-                    return hub.abort(id);
-                };
-                let Ok(offer) = handshake::Offer::read(&head) else {
-                    return hub.abort(id);
-                };
-                let Accept { protocol, fields } = accept;
-                #[cfg(feature = "deflate")]
-                let fields = self.agree(hub, id, &head, fields);
-                hub.unmute(id);
-                hub.send_with(id, |out| offer.accept(out, protocol.as_deref(), &fields))
-                    .ignore();
-                let chosen = protocol.filter(|name| offer.protocols().any(|own| own == name));
-                let request = Request::of(&head, asked.client);
-                hub.resume(id);
-                self.open(app, hub, id, &request, chosen.as_deref(), None);
+                asked
+                    .request
+                    .lend(|request| self.accept(app, hub, id, request, accept));
             }
         }
+    }
+
+    fn accept(
+        &mut self,
+        app: &mut A,
+        hub: &mut Hub,
+        id: ConnId,
+        request: &Request<'_>,
+        accept: Accept,
+    ) {
+        let Ok(offer) = handshake::Offer::read(request.head()) else {
+            return hub.abort(id);
+        };
+        let Accept { protocol, fields } = accept;
+        #[cfg(feature = "deflate")]
+        let fields = self.agree(hub, id, request.head(), fields);
+        hub.unmute(id);
+        hub.send_with(id, |out| offer.accept(out, protocol.as_deref(), &fields))
+            .ignore();
+        let chosen = protocol.filter(|name| offer.protocols().any(|own| own == name));
+        hub.resume(id);
+        self.open(app, hub, id, request, chosen.as_deref(), None);
     }
 
     /// Has messages compressed, if the client offers that. Returns the fields of the answer with
@@ -165,7 +169,7 @@ impl<A: Handler> Endpoint<A> {
             protocols: dial.protocols,
             #[cfg(feature = "deflate")]
             deflate,
-            request,
+            request: Kept::own(request),
             ticket: dial.ticket,
         };
         let stage = Stage::Asking(Box::new(asking));
@@ -226,11 +230,9 @@ impl<A: Handler> Endpoint<A> {
         #[cfg(not(feature = "deflate"))]
         let form = MASKED;
         hub.set_form(id, form);
-        let mut space = Space::new();
-        if let Ok(head) = http1::Request::parse(&asking.request, &mut space) {
-            let (request, protocol) = (Request::of(&head, None), agreed.protocol.as_deref());
-            self.open(app, hub, id, &request, protocol, asking.ticket);
-        }
+        let (protocol, ticket) = (agreed.protocol.as_deref(), asking.ticket);
+        let open = |request: &Request<'_>| self.open(app, hub, id, request, protocol, ticket);
+        asking.request.lend(open);
         end
     }
 
