@@ -10,6 +10,8 @@ use switchboard::{
     Clock, CloseReason, Config, ConnId, Dial, Driver, DriverId, Hub, Origin, Reactor,
 };
 
+use crate::support::deserted;
+
 /// What happened to dials, and how often a failed one is tried again at once.
 #[derive(Default)]
 struct Caller {
@@ -123,14 +125,6 @@ fn f29_a_server_that_speaks_and_leaves_at_once_is_heard_to_its_end() {
     rig.until("the end", |caller| !caller.closed.is_empty());
     assert_eq!(rig.caller.received, b"good day");
     assert_eq!(rig.caller.closed, [(id, CloseReason::Peer)]);
-}
-
-/// An address of which nobody listens: bound and let go.
-fn deserted() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
 
 #[test]

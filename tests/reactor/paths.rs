@@ -1,11 +1,12 @@
 //! Dialling in the Unix domain: by a path, by a name without a file, and past a full backlog.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, Dial, Listen, Protocol};
 
@@ -233,6 +234,8 @@ fn f29_a_full_backlog_whose_listener_goes_ends_in_a_refusal() {
     let mut rig = Rig::new();
     rig.connect(Dial::unix(&path));
     rig.turns();
+    // Not only dropped: a child process that another test is starting has a copy for a moment.
+    SockRef::from(&listener).shutdown(Shutdown::Both).unwrap();
     drop(listener);
     rig.advance(BACKLOG_DELAY);
     assert_eq!(rig.error().0, ErrorKind::ConnectionRefused);

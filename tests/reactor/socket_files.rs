@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
+use socket2::SockRef;
 use switchboard::{Address, Limits, Listen, Listening, Protocol};
 
 use crate::caller::{Rig, Scratch};
@@ -100,8 +102,11 @@ fn mode_bits_are_those_that_were_asked_for() {
 fn a_file_that_a_crash_has_left_is_replaced() {
     let scratch = Scratch::new();
     let path = scratch.at("sock");
-    // Dropping it closes the socket and leaves the file.
-    drop(UnixListener::bind(&path).unwrap());
+    // Closing it leaves the file. A child process that another test is starting may have a copy for
+    // a moment, so it is told to listen no more.
+    let crashed = UnixListener::bind(&path).unwrap();
+    SockRef::from(&crashed).shutdown(Shutdown::Both).unwrap();
+    drop(crashed);
     assert!(path.exists());
     let mut rig = Rig::new();
     listen(&mut rig, Listen::unix(&path)).unwrap();

@@ -16,6 +16,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use switchboard::testing::Faults;
 use switchboard::{
     Clock, CloseReason, Config, ConnId, Driver, DriverId, Hub, Listen, Listening, Origin, Reactor,
@@ -385,10 +386,13 @@ fn tail(events: &[Event]) -> &[Event] {
     &events[events.len().saturating_sub(20)..]
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens, nor has listened: a listener that is let go may live on for a
+/// moment, in a child process that another test is starting.
 pub fn deserted() -> SocketAddr {
-    let listener = TcpListener::bind(own_address()).expect("a port");
-    listener.local_addr().expect("an address")
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&own_address().into()).expect("a port");
+    let address = socket.local_addr().expect("an address");
+    address.as_socket().expect("one of IP")
 }
 
 /// A free port of an address that nobody else uses, in this process or another. There it is free by

@@ -8,7 +8,7 @@ use switchboard::{Config, Dial, Listen};
 use crate::certs::folder;
 use crate::far::server_config;
 use crate::near::{MILLI, Near, SECOND, echo, listen, server, trusting};
-use crate::support::pattern;
+use crate::support::{deserted, pattern};
 
 /// A dial whose handshake has begun.
 fn begun(near: &mut Near, deadline: Duration) -> (crate::far::Far, switchboard::ConnId) {
@@ -119,10 +119,7 @@ fn a_handshake_is_no_connection_yet() {
 #[test]
 fn a_dial_that_is_refused_says_so_before_any_tls() {
     let mut near = Near::new();
-    let listener = crate::support::Listener::new();
-    let address = listener.address();
-    drop(listener);
-    let dial = Dial::tcp(address).tls(&trusting(), "localhost").unwrap();
+    let dial = Dial::tcp(deserted()).tls(&trusting(), "localhost").unwrap();
     let dialler = near.dialler;
     let id = near.hub().connect(dial.ticket(7_u32), dialler);
     near.turns("the failure", |near| near.hub().census().dials == 0);

@@ -109,7 +109,7 @@ fn a_callback_may_bind() {
 #[test]
 fn a_socket_that_exists_already_is_taken_as_it_is() {
     let mut served = Served::new();
-    let ready = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let ready = UdpSocket::bind(own_address()).unwrap();
     ready.set_ttl(33).unwrap();
     let address = ready.local_addr().unwrap();
     let peer = Peer::of(address);
@@ -126,7 +126,7 @@ fn a_socket_that_exists_already_is_taken_as_it_is() {
     // With it the port is given up.
     served.hub().close(bound.id);
     served.rest();
-    drop(UdpSocket::bind(address).unwrap());
+    served.bind_again(address);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use switchboard::testing::{Call, Fault};
 use switchboard::{CloseReason, Dial};
 
-use crate::served::{Event, Peer, SECOND, Served};
+use crate::served::{Event, SECOND, Served};
+use crate::support::own_address;
 
 /// The deadline is nowhere near: the clock stands still.
 #[test]
 fn a_shutdown_closes_sessions_and_sockets_and_ends_the_loop() {
-    let mut served = Served::new();
+    let mut served = Served::bound(own_address());
     let peers: Vec<_> = (0..5).map(|_| served.meet()).collect();
     let bare = served.reactor.bind("127.0.0.1:0", served.bare).unwrap();
     let (address, sessions) = (served.address, served.sessions);
@@ -37,10 +38,7 @@ fn a_shutdown_closes_sessions_and_sockets_and_ends_the_loop() {
     );
     assert_eq!(served.hub().pending_timers(), 0);
     assert_eq!(served.app.arrived().len(), 5);
-    served
-        .reactor
-        .bind(address, sessions)
-        .expect("the port is free");
+    served.bind_again(address);
 }
 
 /// As an application would.
@@ -104,8 +102,8 @@ fn a_shutdown_does_not_wait_for_what_is_unreferenced() {
 /// A reactor that is dropped takes its sockets along.
 #[test]
 fn a_dropped_reactor_leaves_no_socket() {
-    let served = Served::new();
+    let served = Served::bound(own_address());
     let address = served.address;
     drop(served);
-    drop(Peer::at(address, address));
+    Served::new().bind_again(address);
 }

@@ -394,6 +394,14 @@ impl Served {
         panic!("never comes to rest");
     }
 
+    /// Turns until a port can be bound that was given up: of what was closed, a child process that
+    /// another test is starting has a copy for a moment.
+    pub(crate) fn bind_again(&mut self, address: SocketAddr) {
+        self.turns("the port", |served| {
+            served.reactor.bind(address, served.sessions).is_ok()
+        });
+    }
+
     /// What the loop would serve again without a new event. It does not sleep while there is
     /// anything.
     pub(crate) fn ready(&mut self) -> usize {

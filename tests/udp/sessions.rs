@@ -6,6 +6,7 @@ use std::rc::Rc;
 use switchboard::{CloseReason, ConnId, Hub, Info, Owner, Protocol, Sent};
 
 use crate::served::{Event, MILLI, Peer, SECOND, Served};
+use crate::support::own_address;
 
 #[test]
 fn the_first_datagram_opens_a_session_and_those_that_follow_are_its_own() {
@@ -213,7 +214,7 @@ fn in_its_close_a_session_is_known_for_the_last_time() {
 
 #[test]
 fn closing_the_socket_closes_all_its_sessions_once() {
-    let mut served = Served::new();
+    let mut served = Served::bound(own_address());
     let peers: Vec<_> = (0..20).map(|_| served.meet()).collect();
     let (socket, sessions) = (served.socket, served.sessions);
     served.hub().close_for(socket, CloseReason::Protocol);
@@ -237,9 +238,7 @@ fn closing_the_socket_closes_all_its_sessions_once() {
         hub.send_to(socket, peers[0].0.address(), b"?"),
         Sent::Closed
     );
-    // The port is free again.
-    let address = served.address;
-    served.reactor.bind(address, sessions).unwrap();
+    served.bind_again(served.address);
 }
 
 /// What comes behind the datagram in whose callback the socket is closed is for nobody.
