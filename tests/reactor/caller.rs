@@ -12,6 +12,8 @@ use socket2::{Domain, Socket, Type};
 use switchboard::testing::{Clock, Faults, turn_until};
 use switchboard::{CloseReason, Config, ConnId, Dial, Driver, DriverId, Hub, Origin, Reactor};
 
+use crate::support::own_address;
+
 /// What happened to dials.
 #[derive(Default)]
 pub(crate) struct Caller {
@@ -242,10 +244,11 @@ fn sockets() -> impl Iterator<Item = [String; 4]> {
     })
 }
 
+/// At an address of the test's own: nobody else listens there once it is gone, while the kernel
+/// still knocks.
 fn bound() -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(&any.into()).unwrap();
+    socket.bind(&own_address().into()).unwrap();
     socket
 }
 

@@ -10,6 +10,7 @@ use switchboard::tcp::{Framed, Lines};
 use switchboard::{Config, Listen, Listening, Reactor};
 
 use crate::served::{Parrot, Served};
+use crate::support::own_address;
 
 /// A listener with these options, one client that has been accepted, and its socket in the reactor.
 struct Pair {
@@ -163,7 +164,7 @@ fn s1_01_reuse_port_shares_a_port_and_without_it_none_is_shared() {
 #[test]
 fn f28_a_port_can_be_used_again_at_once() {
     let leave_time_wait = || {
-        let mut pair = Pair::new(listen());
+        let mut pair = Pair::new(own_address().into());
         let address = pair.served.listening.local_addr.ip().unwrap();
         for id in pair.served.reactor.hub().ids(pair.served.driver) {
             pair.served.reactor.hub().close(id);
