@@ -1,6 +1,7 @@
 //! Folders that go with their tests.
 
 use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, id};
@@ -11,10 +12,15 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("switchboard-files-{}-{number}", id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
+        loop {
+            let number = MADE.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("switchboard-files-{}-{number}", id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // A process with the same number, which did not come to its end, has left it.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
+            }
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -131,6 +131,8 @@ fn word<'a>(line: &'a str, first: &str) -> &'a str {
 fn sockets_of_each_kind_are_taken_over_and_served() {
     let command = child(|| serve(inherited().unwrap()));
     let path = std::env::temp_dir().join(format!("switchboard-inherited-{}", std::process::id()));
+    // A process with the same number, which did not come to its end, may have left it.
+    let _ = fs::remove_file(&path);
     let path = path.to_str().unwrap();
     let kinds = "udp,tcp,unix";
     let Some(mut command) = started_with(kinds, path, "own", &command) else {

@@ -168,8 +168,13 @@ pub(crate) fn file(name: &str, content: &str) -> PathBuf {
 
 /// The folder of this process, which is made when it is first asked for.
 pub(crate) fn folder() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let folder = folder.join(format!("tls-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let folder = folder.join(format!("tls-{}", std::process::id()));
+        // A process of before may have had the same number, and left its own.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    });
+    FOLDER.clone()
 }
