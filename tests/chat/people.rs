@@ -91,12 +91,23 @@ impl Page {
         self.send(&json!({ "say": text }));
     }
 
+    /// Says all of it in one write: no token comes in meanwhile, however busy the machine is.
+    pub(crate) fn say_at_once(&mut self, texts: &[&str]) {
+        let frames = texts.iter().map(|text| json!({ "say": text }).to_string());
+        let frames: Vec<u8> = frames.flat_map(|text| Self::frame_of(&text)).collect();
+        self.0.get_mut().write_all(&frames).unwrap();
+    }
+
     pub(crate) fn send(&mut self, message: &Value) {
         self.send_text(&message.to_string());
     }
 
-    /// Sends a frame, under a mask of zeros.
     pub(crate) fn send_text(&mut self, text: &str) {
+        self.0.get_mut().write_all(&Self::frame_of(text)).unwrap();
+    }
+
+    /// A frame, under a mask of zeros.
+    fn frame_of(text: &str) -> Vec<u8> {
         let mut frame = vec![0x81];
         match text.len() {
             length @ ..126 => frame.push(0x80 | length as u8),
@@ -107,7 +118,7 @@ impl Page {
         }
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
-        self.0.get_mut().write_all(&frame).unwrap();
+        frame
     }
 
     /// The next message of this name, past those of rooms, which come at their own times, and of
