@@ -129,7 +129,10 @@ impl<A> Served<A> {
             }
             let turn = self.reactor.turn(&mut self.app, Some(PATIENCE));
             let turn = turn.expect("a turn");
-            idle += usize::from(turn.events + turn.reads + turn.writes == 0);
+            match turn.events + turn.reads + turn.writes {
+                0 => idle += 1,
+                _ => idle = 0,
+            }
             if idle == MOST_IDLE {
                 break;
             }
