@@ -371,15 +371,16 @@ pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
-/// Resident bytes of this process.
+/// Resident bytes of this process, counted from its page tables: the number in `statm` is put
+/// together from one for each CPU, and on some kernels up to megabytes behind.
 pub fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
-    let pages: usize = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse().ok())
-        .expect("statm");
-    pages * 4096
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("procfs");
+    let kilobytes: usize = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB"))
+        .and_then(|number| number.trim().parse().ok())
+        .expect("the resident set");
+    kilobytes * 1024
 }
 
 fn tail(events: &[Event]) -> &[Event] {
