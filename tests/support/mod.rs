@@ -371,16 +371,17 @@ pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
-/// Resident bytes of this process, counted from its page tables: the number in `statm` is put
-/// together from one for each CPU, and on some kernels up to megabytes behind.
+/// Resident bytes of this process, counted from its page tables where the kernel does that: the
+/// number in `status` is put together from one for each CPU, and on some kernels up to megabytes
+/// behind.
 pub fn resident() -> usize {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("procfs");
-    let kilobytes: usize = rollup
-        .lines()
-        .find_map(|line| line.strip_prefix("Rss:")?.strip_suffix("kB"))
-        .and_then(|number| number.trim().parse().ok())
-        .expect("the resident set");
-    kilobytes * 1024
+    let counted = std::fs::read_to_string("/proc/self/smaps_rollup");
+    let text = counted.or_else(|_| std::fs::read_to_string("/proc/self/status"));
+    let text = text.expect("procfs");
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let size = line("Rss:").or_else(|| line("VmRSS:"));
+    let kilobytes = size.and_then(|size| size.strip_suffix("kB")?.trim().parse::<usize>().ok());
+    kilobytes.expect("the resident set") * 1024
 }
 
 fn tail(events: &[Event]) -> &[Event] {
