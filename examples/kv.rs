@@ -11,8 +11,17 @@
 use std::collections::HashMap;
 use std::process::ExitCode;
 
+use clap::Parser;
 use switchboard::tcp::{self, Codec, Lines};
 use switchboard::{CloseReason, Config, Reactor};
+
+/// A key-value store with a protocol of lines.
+#[derive(Parser)]
+struct Args {
+    /// Address to serve on. Port 0 lets the system choose.
+    #[arg(default_value = "127.0.0.1:7010")]
+    address: String,
+}
 
 /// What a client asks for. It borrows from the bytes in which it was found.
 enum Request<'a> {
@@ -128,10 +137,7 @@ impl tcp::Handler<Protocol> for Store {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:7010".to_owned());
-    match serve(address) {
+    match serve(Args::parse().address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
