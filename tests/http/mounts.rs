@@ -106,6 +106,8 @@ impl Mount<App> for Later {
     fn on_request(&mut self, app: &mut App, cx: &mut Cx<'_>, _: &Request<'_>) {
         app.fate(cx.id());
         assert!(cx.set_timer(SECOND, 0).is_some());
+        let own = [u32::MAX, u32::MAX - 1];
+        assert_eq!(own.map(|key| cx.set_timer(SECOND, key)), [None, None]);
     }
 
     fn on_timer(&mut self, app: &mut App, cx: &mut Cx<'_>, _: u32) {

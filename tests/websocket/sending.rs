@@ -228,6 +228,7 @@ fn timers_and_posts_come_to_their_connection() {
     let mut served = Served::quiet();
     served.app.on_message = Some(Box::new(|cx, _| {
         cx.set_timer(SECOND, 7);
+        assert_eq!(cx.set_timer(SECOND, u32::MAX), None, "the endpoint's own");
     }));
     served.app.on_timer = Some(Box::new(|cx, key| {
         let id = cx.id();

@@ -254,8 +254,15 @@ impl Cx<'_> {
     }
 
     /// Calls `on_timer` with `key` after this time, unless the request has been answered before.
-    /// The two highest keys are the server's own.
+    /// `None` as [`Hub::set_timer`], and for the two highest keys, which are the server's own.
     pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
+        match key {
+            OTHERWISE.. => None,
+            key => self.set_own_timer(after, key),
+        }
+    }
+
+    fn set_own_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
         let timer = self.hub.set_timer(Owner::Conn(self.conn), after, key)?;
         self.exchange.timers.push(timer);
         Some(timer)
@@ -265,7 +272,7 @@ impl Cx<'_> {
     /// proxy loses patience.
     pub fn respond_after(&mut self, after: Duration, response: impl Into<Response>) {
         self.exchange.otherwise = Some(Box::new(response.into()));
-        self.set_timer(after, OTHERWISE);
+        self.set_own_timer(after, OTHERWISE);
     }
 
     fn may_answer(&self) -> bool {

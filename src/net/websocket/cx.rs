@@ -226,9 +226,12 @@ impl Cx<'_> {
         self.hub.unsubscribe(self.id, topic)
     }
 
-    /// Calls `on_timer` with `key` after this time, unless the connection closes before. The highest
-    /// key is the endpoint's own.
+    /// Calls `on_timer` with `key` after this time, unless the connection closes before. `None` as
+    /// [`Hub::set_timer`], and for the highest key, which is the endpoint's own.
     pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
+        if key == DEADLINE {
+            return None;
+        }
         self.hub.set_timer(Owner::Conn(self.id), after, key)
     }
 
