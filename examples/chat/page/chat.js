@@ -336,6 +336,7 @@ function connect() {
   own.onclose = ({ code }) => {
     if (socket !== own) return;
     socket = null;
+    tell("");
     if (code === 1000) return leave("");
     again();
   };
