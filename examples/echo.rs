@@ -5,7 +5,7 @@
 //! cargo run --release --example echo                   # then, in another terminal:
 //! nc 127.0.0.1 7000                                    # type, and read it back; Ctrl-D finishes
 //! nc -u 127.0.0.1 7000                                 # the same by UDP
-//! head -c 100M /dev/urandom | tee sent | nc -N 127.0.0.1 7000 | cmp - sent
+//! head -c 100M /dev/urandom > sent; nc -N 127.0.0.1 7000 < sent | cmp - sent
 //! cargo run --release --example echo -- --unix /tmp/echo.sock    # nc -U /tmp/echo.sock
 //! cargo run --release --example echo -- --ws 127.0.0.1:7001      # new WebSocket("ws://127.0.0.1:7001")
 //! cargo run --release --example echo -- --tls 127.0.0.1:7002 --self-signed
