@@ -7,7 +7,7 @@
 //! ```text
 //!   your program   one type with the whole state, lent by &mut: no Arc, no Mutex, no RefCell
 //!   -------------------------------------------------------------------------------------
-//!   net            drivers: tcp, udp, sources, signals  glue between bytes and sockets
+//!   net            drivers: tcp, udp, http, websocket.. glue between bytes and sockets
 //!   -------------------------------------------------------------------------------------
 //!   reactor        Reactor, Hub, Driver, timers, topics the loop; knows no protocol
 //!   -------------------------------------------------------------------------------------
@@ -67,10 +67,27 @@
 //! # Read the source in this order
 //!
 //! `reactor/mod.rs` for the turn, `reactor/serve.rs` for what it does per connection,
-//! `reactor/socket.rs` for the rules of edge-triggered readiness, `reactor/hub.rs` for sending and
-//! closing, `net/tcp/mod.rs` for a driver, `proto/line.rs` for a codec. `docs/ARCHITECTURE.md` draws
-//! the map.
+//! `reactor/socket.rs` for the rules of edge-triggered readiness, `reactor/send.rs` and
+//! `reactor/flow.rs` for sending and closing, `net/tcp/mod.rs` for a driver, `proto/line.rs` for a
+//! codec. `docs/ARCHITECTURE.md` draws the map.
+//!
+//! # Features
+//!
+//! All are on by default. Without them there are TCP, UDP, Unix sockets, dials, and any source that
+//! mio can poll.
+//!
+//! | feature | what it adds | what that takes |
+//! |---|---|---|
+//! | `http` | HTTP/1.1: servers, routes, a reverse proxy | httparse, httpdate, form_urlencoded, percent-encoding |
+//! | `compression` | responses in gzip and deflate | `http`, flate2 with zlib-rs |
+//! | `files` | files of a folder | `http`, mime_guess |
+//! | `websocket` | servers and clients | `http`, base64, sha1, simdutf8 |
+//! | `deflate` | compressed messages (permessage-deflate) | `websocket`, flate2 with zlib-rs |
+//! | `tls` | TLS under every protocol | rustls with ring, the system's roots and Mozilla's |
+//! | `signals` | signals as events of the loop | signal-hook |
+//! | `inherited` | listeners from a parent process (`LISTEN_FDS`) | listenfd |
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -85,15 +102,20 @@ pub mod testing;
 
 pub use id::{ConnId, ConnMap};
 #[cfg(feature = "http")]
+#[doc(inline)]
 pub use net::http;
 #[cfg(feature = "signals")]
+#[doc(inline)]
 pub use net::signals;
 #[cfg(feature = "websocket")]
+#[doc(inline)]
 pub use net::websocket;
 #[cfg(feature = "inherited")]
 pub use net::{Inherited, inherited};
+#[doc(inline)]
 pub use net::{source, stdin, tcp, udp};
 #[cfg(feature = "tls")]
+#[doc(inline)]
 pub use reactor::tls;
 pub use reactor::{
     Address, Adoptable, Bind, Bound, Census, Clock, CloseReason, Config, Connections, Dial, Driver,

@@ -205,12 +205,13 @@ impl<'a> Cx<'a> {
         self.hub.close_for(self.id, reason);
     }
 
-    /// Calls `on_timer` with `key` after this time, unless the session closes before.
+    /// Calls `on_timer` with `key` after this time, unless the session closes before. `None` as
+    /// [`Hub::set_timer`].
     pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
         self.hub.set_timer(Owner::Conn(self.id), after, key)
     }
 
-    /// Adds this session to the subscribers of a topic.
+    /// Adds this session to the subscribers of a topic. False as [`Hub::subscribe`].
     pub fn subscribe(&mut self, topic: &str) -> bool {
         self.hub.subscribe(self.id, topic)
     }

@@ -145,7 +145,8 @@ pub enum Sent {
     /// Not taken: the connection is closed or closing.
     Closed,
     /// Not taken: the backlog is full, and [`Overflow::Drop`](crate::Overflow::Drop) is the policy.
-    /// Or a datagram that the system refused: `on_error` tells why.
+    /// Or a datagram that the system refused: `on_error` tells why. Or what cannot be said in the
+    /// framing of the connection.
     Dropped,
     /// Not taken: no datagram can be that large.
     TooLarge,

@@ -225,7 +225,7 @@ impl Listen {
     }
 
     /// The mode bits of a path's file, such as `0o660`: who may connect, as Linux has it. Default:
-    /// those that the process's umask leaves.
+    /// those that the process's umask leaves. Means nothing by TCP.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self

@@ -80,7 +80,9 @@ pub enum Intake {
     Collect,
     /// The same with a limit of its own, in bytes.
     CollectUpTo(usize),
-    /// Call `on_request` at once, and `on_body` as it comes.
+    /// Call `on_request` at once, and `on_body` as it comes. No limit holds: count, and answer 413 when
+    /// it is too much. Where the bytes go slowly, to a disk by
+    /// [`spawn_blocking`](Hub::spawn_blocking) for instance, pause the connection meanwhile.
     Stream,
 }
 

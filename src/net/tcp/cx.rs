@@ -109,12 +109,13 @@ impl<'a, C: Codec> Cx<'a, C> {
         self.hub.info(self.id)
     }
 
-    /// Calls `on_timer` with `key` after this time, unless the connection closes before.
+    /// Calls `on_timer` with `key` after this time, unless the connection closes before. `None` as
+    /// [`Hub::set_timer`].
     pub fn set_timer(&mut self, after: Duration, key: u32) -> Option<TimerId> {
         self.hub.set_timer(Owner::Conn(self.id), after, key)
     }
 
-    /// Adds this connection to the subscribers of a topic.
+    /// Adds this connection to the subscribers of a topic. False as [`Hub::subscribe`].
     pub fn subscribe(&mut self, topic: &str) -> bool {
         self.hub.subscribe(self.id, topic)
     }

@@ -123,7 +123,7 @@ impl Server {
     }
 
     /// Cipher suites that are taken, by their names: `TLS13_AES_256_GCM_SHA384`. Default: all that
-    /// rustls has, none of which is weak.
+    /// rustls has, none of which is weak. A name that is none is an error when listening begins.
     #[must_use]
     pub fn cipher_suites(mut self, names: &[&str]) -> Self {
         self.cipher_suites = names.iter().map(|name| (*name).to_owned()).collect();
