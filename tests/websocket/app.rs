@@ -59,6 +59,8 @@ pub(crate) struct App {
     pub(crate) panicked: Vec<ConnId>,
     /// Of those that were asked about, in order.
     pub(crate) asked: Vec<ConnId>,
+    /// With which status servers refused our dials, if they did.
+    pub(crate) refused: Vec<Option<u16>>,
     /// What came back with connections that we dialled.
     pub(crate) tickets: Vec<&'static str>,
     /// Shared with the state of each connection, so that its count says how many there are.
@@ -250,6 +252,7 @@ impl Handler for App {
 
     fn on_dial_failed(&mut self, hub: &mut Hub, ticket: Option<Box<dyn Any>>, error: io::Error) {
         let ticket = ticket.map(|ticket| *ticket.downcast().unwrap());
+        self.refused.push(switchboard::websocket::status(&error));
         self.events
             .push(Event::DialFailed(ticket, error.to_string()));
         if let Some(hook) = &mut self.on_dial_failed {

@@ -96,6 +96,8 @@ fn our_own_server_may_refuse() {
             ),
         ]
     );
+    served.app.refused.sort();
+    assert_eq!(served.app.refused, [Some(401), Some(404)]);
     assert!(served.app.events.len() == 2 && served.app.tickets.is_empty());
     served.assert_nothing_left();
 }
@@ -161,6 +163,7 @@ fn nobody_who_listens_is_a_failure() {
     let (ticket, error) = served.app.failed().remove(0);
     assert_eq!(ticket, Some("nobody"));
     assert!(error.contains(&address.to_string()), "{error}");
+    assert_eq!(served.app.refused, [None]);
     assert!(!served.hub().is_open(id));
     served.assert_nothing_left();
 }

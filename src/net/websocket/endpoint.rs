@@ -211,7 +211,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
     }
 
     fn on_eof(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, _: &mut [u8]) {
-        self.unanswered(app, hub, id, &"it has closed without an answer");
+        self.unanswered(app, hub, id, "it has closed without an answer");
         hub.close_for(id, CloseReason::Peer);
     }
 
@@ -232,7 +232,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
         match id {
             None => self.look_after(hub),
             Some(id) if key == DEADLINE => {
-                self.unanswered(app, hub, id, &"it does not answer in time");
+                self.unanswered(app, hub, id, "it does not answer in time");
                 if matches!(
                     self.members.get(id),
                     Some(Member {
@@ -264,7 +264,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                     Some(Stage::Deciding(_)) => {
                         self.decide(app, hub, id, Upgrade::Refuse(Response::plain(503)));
                     }
-                    Some(Stage::Asking(_)) => self.unanswered(app, hub, id, &"we close"),
+                    Some(Stage::Asking(_)) => self.unanswered(app, hub, id, "we close"),
                     _ => self.tell(hub, id, |cx, _| cx.close(code, &reason)),
                 };
             }
@@ -287,7 +287,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
                     self.decide(app, hub, id, Upgrade::Refuse(Response::plain(503)));
                 }
                 _ => {
-                    self.unanswered(app, hub, id, &"we stop");
+                    self.unanswered(app, hub, id, "we stop");
                     hub.abort(id);
                 }
             }
@@ -312,7 +312,7 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
             self.members.remove(id);
             return app.on_panicked(hub, id);
         }
-        self.unanswered(app, hub, id, &reason);
+        self.unanswered(app, hub, id, reason.to_string());
         let Some(mut member) = self.members.remove(id) else {
             return;
         };

@@ -69,6 +69,7 @@ pub use dial::Dial;
 pub use endpoint::Endpoint;
 pub use message::{Message, Prepared};
 pub use mount::Mount;
+pub use opening::status;
 #[cfg(feature = "deflate")]
 pub use options::Compression;
 pub use options::Options;
@@ -126,8 +127,8 @@ pub trait Handler: Sized {
         let _ = (cx, conn, message);
     }
 
-    /// A [`Dial`] came to nothing: there is no such server, or it does not agree. The ticket is what
-    /// the dial was given to carry.
+    /// A [`Dial`] came to nothing: there is no such server, or it does not agree, for which there may
+    /// be a [`status`]. The ticket is what the dial was given to carry.
     fn on_dial_failed(&mut self, hub: &mut Hub, ticket: Option<Box<dyn Any>>, error: io::Error) {
         let _ = (hub, ticket);
         log::warn!("{error}");

@@ -1,6 +1,7 @@
 //! How connections begin: clients that are led here, and servers that are asked.
 
 use std::any::Any;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -204,14 +205,14 @@ impl<A: Handler> Endpoint<A> {
             Ok(None) => return 0,
             Ok(Some(end)) => end,
             Err(error) => {
-                self.unanswered(app, hub, id, &error);
+                self.unanswered(app, hub, id, error);
                 return data.len();
             }
         };
         let agreed = match asking.read(&data[..end]) {
             Ok(agreed) => agreed,
             Err(error) => {
-                self.unanswered(app, hub, id, &error);
+                self.unanswered(app, hub, id, error);
                 return data.len();
             }
         };
@@ -242,7 +243,7 @@ impl<A: Handler> Endpoint<A> {
         app: &mut A,
         hub: &mut Hub,
         id: ConnId,
-        why: &dyn fmt::Display,
+        why: impl Into<Box<dyn Error + Send + Sync>>,
     ) {
         let Some(member) = self.members.get_mut(id) else {
             return;
@@ -254,10 +255,42 @@ impl<A: Handler> Endpoint<A> {
             let peer = hub
                 .peer_addr(id)
                 .map_or_else(String::new, |peer| format!(" {peer}"));
-            let error = io::Error::other(format!("no WebSocket with tcp{peer}: {why}"));
-            app.on_dial_failed(hub, asking.ticket, error);
+            let error = NoWebSocket {
+                peer,
+                why: why.into(),
+            };
+            app.on_dial_failed(hub, asking.ticket, io::Error::other(error));
             hub.abort(id);
         }
+    }
+}
+
+/// What an error of `on_dial_failed` carries if there was a server.
+#[derive(Debug)]
+struct NoWebSocket {
+    peer: String,
+    why: Box<dyn Error + Send + Sync>,
+}
+
+impl fmt::Display for NoWebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no WebSocket with tcp{}: {}", self.peer, self.why)
+    }
+}
+
+impl Error for NoWebSocket {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.why)
+    }
+}
+
+/// The status with which a server has refused a dial, 401 for instance, in an error of
+/// [`on_dial_failed`](Handler::on_dial_failed). `None` if that was not it.
+pub fn status(error: &io::Error) -> Option<u16> {
+    let error: &NoWebSocket = error.get_ref()?.downcast_ref()?;
+    match error.why.downcast_ref()? {
+        handshake::Unanswered::Status(status) => Some(*status),
+        _ => None,
     }
 }
 
@@ -270,25 +303,21 @@ struct Agreed {
 
 impl Asking {
     /// Reads the head of a server's answer. The error says why it is none.
-    fn read(&self, head: &[u8]) -> Result<Agreed, String> {
+    fn read(&self, head: &[u8]) -> Result<Agreed, Box<dyn Error + Send + Sync>> {
         let mut space = Space::new();
-        let head =
-            http1::Response::parse(head, "GET", &mut space).map_err(|error| error.to_string())?;
+        let head = http1::Response::parse(head, "GET", &mut space)?;
         let names: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         #[cfg(feature = "deflate")]
         let extensions = self.deflate.is_some();
         #[cfg(not(feature = "deflate"))]
         let extensions = false;
-        let protocol = handshake::read_answer(&head, &self.key, &names, extensions)
-            .map_err(|unanswered| unanswered.to_string())?;
+        let protocol = handshake::read_answer(&head, &self.key, &names, extensions)?;
         Ok(Agreed {
             protocol: protocol.map(str::to_owned),
             #[cfg(feature = "deflate")]
             deflate: match self.deflate {
                 None => None,
-                Some(wish) => wish
-                    .agreed(head.headers.all("Sec-WebSocket-Extensions"))
-                    .map_err(|unanswered| unanswered.to_string())?,
+                Some(wish) => wish.agreed(head.headers.all("Sec-WebSocket-Extensions"))?,
             },
         })
     }
