@@ -379,6 +379,9 @@ impl Hub {
         if session.is_peer_closed() {
             socket.flags.set(Flags::EOF);
         }
+        if result.is_err() {
+            socket.flags.set(Flags::BROKEN);
+        }
         let came = end > 0 || held.as_ref().is_some_and(|held| held.len() > before);
         match (result, held) {
             // What came before an error is delivered before it.
@@ -432,7 +435,9 @@ impl Handshake {
         socket.flags.set(Flags::READABLE);
         socket.flags.set(Flags::URGENT);
         if let Some(tls) = &socket.tls {
-            if tls.is_peer_closed() && !tls.has_unread() {
+            if tls.has_failed() {
+                socket.flags.set(Flags::BROKEN);
+            } else if tls.is_peer_closed() && !tls.has_unread() {
                 // It was said right behind the handshake; nothing else may come to tell of it.
                 socket.flags.set(Flags::EOF);
             }

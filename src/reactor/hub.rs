@@ -427,6 +427,7 @@ impl Hub {
         (socket.driver, socket.form) = (driver, Form::default());
         // The new one decides for itself whether it reads, and has not heard of the end.
         socket.flags.clear(Flags::PAUSED);
+        socket.flags.clear(Flags::MUTE);
         socket.flags.clear(Flags::EOF_TOLD);
         if socket.held.is_some() {
             socket.flags.set(Flags::REDELIVER);

@@ -112,13 +112,15 @@ impl Flags {
 
     /// What it carries is encrypted.
     pub(crate) const SECURE: Self = Self(1 << 24);
+    /// And that has failed: nothing more can be encrypted, though what came before is still told.
+    pub(crate) const BROKEN: Self = Self(1 << 25);
 
     /// Any of these stops the reading.
     pub(crate) const BLOCKED: Self =
         Self(Self::PAUSED.0 | Self::HELD_BACK.0 | Self::MOVING.0 | Self::UNOPENED.0);
     /// Any of these refuses further sends.
     pub(crate) const SENDS_REFUSED: Self =
-        Self(Self::CLOSING.0 | Self::DEAD.0 | Self::FINISHING.0 | Self::MUTE.0);
+        Self(Self::ENDED.0 | Self::FINISHING.0 | Self::MUTE.0 | Self::BROKEN.0);
     /// Any of these makes reading more than a `recv`.
     const SPECIAL: Self =
         Self(Self::BLOCKED.0 | Self::ENDED.0 | Self::EOF.0 | Self::REDELIVER.0 | Self::SECURE.0);

@@ -3,7 +3,7 @@
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_256_GCM_SHA384;
 use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion};
-use switchboard::CloseReason;
+use switchboard::{CloseReason, Sent};
 
 use crate::far::{Far, VERSIONS, client_of};
 use crate::near::{Near, echo};
@@ -122,6 +122,25 @@ fn tls9_a_bad_record_behind_a_pause_is_told_when_that_has_ended() {
     }
     near.world.on_data = Some(Box::new(|_, _, data| data.len()));
     near.hub().resume(id);
+    near.rest();
+    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    near.turns("the end", |near| near.reason(id).is_some());
+    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+}
+
+/// The bytes before it are told, when nothing can be said any more: who sends until it is told not
+/// to must not go on for ever.
+#[test]
+fn tls9_behind_a_bad_record_no_send_is_taken() {
+    let mut near = Near::new();
+    near.world.on_data = Some(Box::new(|hub, id, data| {
+        assert_eq!(hub.send(id, b"an answer"), Sent::Closed);
+        assert!(!hub.accepts_sends(id));
+        data.len()
+    }));
+    let (mut far, id) = near.client();
+    let bytes = broken(&mut far);
+    crate::far::post(&far.stream, &bytes);
     near.rest();
     far.stream.shutdown(std::net::Shutdown::Write).unwrap();
     near.turns("the end", |near| near.reason(id).is_some());

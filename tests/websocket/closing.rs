@@ -137,6 +137,48 @@ fn an_answer_by_hand_may_wait_for_what_is_still_to_be_said() {
     served.assert_nothing_left();
 }
 
+/// Neither the time that was left for the answer nor a FIN is held against it.
+#[test]
+fn an_answer_by_hand_may_come_at_the_last_moment() {
+    for finishes in [false, true] {
+        for make in [Served::client, Served::dialled] {
+            let mut served = by_hand();
+            let mut far = make(&mut served);
+            let id = far.id;
+            served.send(&mut far, &[Frame::close(Code(4000), "enough")]);
+            if finishes {
+                far.stream.shutdown(Shutdown::Write).unwrap();
+            }
+            served.advance(10 * SECOND - MILLI);
+            websocket::close(served.hub(), id, Code(4001), "");
+            assert_eq!(served.frame(&mut far), Frame::close(Code(4001), ""));
+            served.advance(SECOND);
+            let (frames, end) = served.peek(&mut far);
+            assert!(frames.is_empty() && end != Some(End::Reset), "{end:?}");
+            assert_clean(&mut served, far, Code(4000), "enough");
+            served.assert_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn whoever_ends_it_otherwise_has_not_closed_it() {
+    let mut served = Served::quiet();
+    served.app.on_peer_close = Some(Box::new(|cx, _| {
+        cx.abort();
+        cx.close(Code::NORMAL, "");
+    }));
+    for make in [Served::client, Served::dialled] {
+        let mut far = make(&mut served);
+        let id = far.id;
+        served.send(&mut far, &[Frame::close(Code(4000), "enough")]);
+        assert_eq!(served.read_to_end(&mut far), (vec![], End::Reset));
+        let ended = served.app.ended(id).expect("the end");
+        assert_eq!((ended.clean, ended.by), (false, CloseReason::Aborted));
+    }
+    served.assert_nothing_left();
+}
+
 #[test]
 fn an_answer_by_hand_that_never_comes_ends_in_a_reset() {
     let mut served = by_hand();

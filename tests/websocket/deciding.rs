@@ -4,8 +4,9 @@ use std::net::Shutdown;
 
 use switchboard::http::Response;
 use switchboard::websocket::{self, Accept, Code, Upgrade};
-use switchboard::{CloseReason, Owner, Sent};
+use switchboard::{CloseReason, ConnId, Driver, Hub, Origin, Owner, Sent};
 
+use crate::app::App;
 use crate::far::{End, Far, Frame, field, request};
 use crate::served::{SECOND, Served};
 use crate::support::reset;
@@ -376,4 +377,51 @@ fn a_close_before_there_is_a_connection_is_not_forgotten() {
     assert!(served.app.opened().is_empty());
     drop(far);
     served.assert_nothing_left();
+}
+
+#[test]
+fn whoever_is_closed_while_it_is_asked_about_is_never_open() {
+    for close in [Hub::close, Hub::abort] {
+        let mut served = Served::quiet();
+        served.app.on_upgrade = Some(Box::new(move |hub, id, _| {
+            close(hub, id);
+            Accept::new().into()
+        }));
+        let mut far = served.stranger();
+        served.post(&mut far, &request("/ws", ""));
+        served.rest();
+        assert!(served.app.opened().is_empty());
+        assert_eq!(served.read_text(&mut far).0, "");
+        drop(far);
+        served.assert_nothing_left();
+    }
+}
+
+/// What the next driver sends is its own affair.
+#[test]
+fn a_connection_may_be_handed_on_before_it_is_decided_about() {
+    struct Other;
+
+    impl Driver<App> for Other {
+        fn on_open(&mut self, _: &mut App, hub: &mut Hub, id: ConnId, _: Origin) {
+            assert_eq!(hub.send(id, b"another protocol"), Sent::Accepted);
+            hub.close(id);
+        }
+
+        fn on_data(&mut self, _: &mut App, _: &mut Hub, _: ConnId, data: &mut [u8]) -> usize {
+            data.len()
+        }
+
+        fn on_close(&mut self, _: &mut App, _: &mut Hub, _: ConnId, _: CloseReason) {}
+    }
+
+    let mut served = Served::quiet();
+    let other = served.reactor.add_driver(Other);
+    served.app.on_upgrade = Some(Box::new(move |hub, id, _| {
+        hub.hand_over(id, other);
+        Upgrade::Later
+    }));
+    let mut far = served.stranger();
+    served.post(&mut far, &request("/ws", ""));
+    assert_eq!(served.read_text(&mut far).0, "another protocol");
 }

@@ -249,3 +249,22 @@ fn fields_of_the_handshake_are_not_to_be_replaced() {
     assert_eq!(field(&head, "Sec-WebSocket-Extensions"), None);
     assert_eq!(field(&head, "Secret"), Some("kept"));
 }
+
+/// `on_open` is lent what was asked, so that has to be a request.
+#[test]
+fn a_request_that_is_none_is_a_failure() {
+    let many: Vec<_> = (0..100).map(|at| (format!("X-{at}"), "y")).collect();
+    let one = |name: &str, value| vec![(name.to_owned(), value)];
+    for fields in [many, one("Content-Length", "x"), one("Expect", "what")] {
+        let mut served = Served::quiet();
+        let listener = crate::support::Listener::new();
+        let dial = Dial::new(&format!("ws://{}/far", listener.address())).unwrap();
+        let add = |dial: Dial, (name, value): &(String, &str)| dial.field(name, value);
+        let id = connect(&mut served, fields.iter().fold(dial, add));
+        served.until("the failure", |app| app.failed().len() == 1);
+        let error = &served.app.failed()[0].1;
+        assert!(error.contains("cannot be sent"), "{error}");
+        assert!(!served.hub().is_open(id));
+        served.assert_nothing_left();
+    }
+}

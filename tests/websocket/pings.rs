@@ -387,3 +387,16 @@ fn who_sends_one_message_after_the_other_does_not_stall() {
     assert_eq!(served.app.of(far.id).len(), 12);
     assert_eq!(served.app.closed(), []);
 }
+
+#[test]
+fn no_interval_at_all_is_a_short_one() {
+    let mut served = Served::with(websocket::Options {
+        ping_interval: Some(std::time::Duration::ZERO),
+        ..websocket::Options::default()
+    });
+    served.app.on_message = Some(Box::new(|cx, _| cx.pause()));
+    let mut far = served.client();
+    served.send(&mut far, &[Frame::text("wait")]);
+    served.advance(SECOND);
+    assert!(served.hub().is_open(far.id));
+}

@@ -47,6 +47,11 @@ impl Kept {
         }
     }
 
+    /// The head, as it was or will be sent.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Lends it once more. `None` if it is none.
     pub(crate) fn lend<T>(&self, call: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
         let mut space = http1::Space::new();

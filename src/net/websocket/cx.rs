@@ -149,7 +149,8 @@ impl Cx<'_> {
     /// [`close_timeout`](super::Options::close_timeout) and
     /// [`linger`](crate::Limits::linger).
     pub fn close(&mut self, code: Code, reason: &str) {
-        if self.link.close_sent {
+        // Whom the application has ended otherwise can be told nothing.
+        if self.link.close_sent || !self.hub.is_open(self.id) {
             return;
         }
         // Nothing follows it, so that it may go beyond the bound.
@@ -177,7 +178,7 @@ impl Cx<'_> {
 
     /// The peer has begun to close, and the application has heard of it.
     pub(super) fn peer_closes(&mut self, code: Code, answer: bool) {
-        if self.link.close_sent {
+        if self.link.close_sent || !self.hub.is_open(self.id) {
             return;
         }
         match code {
@@ -188,16 +189,22 @@ impl Cx<'_> {
     }
 
     /// Both sides have said that they close. RFC 6455, section 7.1.1: the server ends the connection
-    /// below.
+    /// below; a client waits for it, unless it has.
     pub(super) fn close_below(&mut self) {
-        if self.link.role == Role::Server {
+        if self.link.role == Role::Server || self.link.finished {
             self.hub.close_for(self.id, CloseReason::Peer);
         }
     }
 
     fn wait_for_end(&mut self) {
-        self.hub
-            .set_timer(Owner::Conn(self.id), self.shared.close_timeout, DEADLINE);
+        let owner = Owner::Conn(self.id);
+        let deadline = self
+            .hub
+            .set_timer(owner, self.shared.close_timeout, DEADLINE);
+        // An answer by hand is waited upon for as long, however late it comes.
+        if let Some(before) = std::mem::replace(&mut self.link.deadline, deadline) {
+            self.hub.cancel_timer(before);
+        }
     }
 
     /// Resets this connection: the peer sees that it ended without a close, 1006.

@@ -212,6 +212,13 @@ impl<A: Handler> Driver<A> for Endpoint<A> {
 
     fn on_eof(&mut self, app: &mut A, hub: &mut Hub, id: ConnId, _: &mut [u8]) {
         self.unanswered(app, hub, id, "it has closed without an answer");
+        if let Some(member) = self.members.get_mut(id) {
+            member.link.finished = true;
+            // Its close may still be answered by hand, until the deadline.
+            if member.link.close_received && !member.link.close_sent {
+                return;
+            }
+        }
         hub.close_for(id, CloseReason::Peer);
     }
 

@@ -7,7 +7,7 @@ use crate::id::ConnId;
 #[cfg(feature = "deflate")]
 use crate::proto::websocket::deflate::{Deflater, Pool};
 use crate::proto::websocket::{Code, Role};
-use crate::reactor::Hub;
+use crate::reactor::{Hub, TimerId};
 
 use super::cx::Cx;
 use super::options::Options;
@@ -20,6 +20,10 @@ pub(super) struct Link {
     pub(super) close_sent: bool,
     /// The peer has.
     pub(super) close_received: bool,
+    /// It has ended its side of the connection below, too.
+    pub(super) finished: bool,
+    /// Until when the connection has to have ended.
+    pub(super) deadline: Option<TimerId>,
     /// A message is being sent in fragments.
     pub(super) within: bool,
     /// A compressor of its own, if the one that all share would not do.
@@ -44,6 +48,8 @@ impl Link {
             role,
             close_sent: false,
             close_received: false,
+            finished: false,
+            deadline: None,
             within: false,
             #[cfg(feature = "deflate")]
             own: None,

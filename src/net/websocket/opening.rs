@@ -69,6 +69,8 @@ impl<A: Handler> Endpoint<A> {
                 refuse(hub, id, &response);
                 hub.close(id);
             }
+            // It was closed while it was being asked about.
+            Upgrade::Accept(_) if !hub.is_open(id) => {}
             Upgrade::Accept(accept) => {
                 asked
                     .request
@@ -153,12 +155,15 @@ impl<A: Handler> Endpoint<A> {
         #[cfg(feature = "deflate")]
         let (fields, deflate) = (self.offer(fields), self.options.wish());
         let (host, target) = (&dial.host, &dial.target);
-        if !handshake::request(&mut request, host, target, &key, &names, &fields) {
+        let made = handshake::request(&mut request, host, target, &key, &names, &fields);
+        let request = Kept::own(request);
+        // Later `on_open` is to be lent it.
+        if !made || request.lend(|_| ()).is_none() {
             let error = io::Error::new(io::ErrorKind::InvalidInput, "the request cannot be sent");
             app.on_dial_failed(hub, dial.ticket, error);
             return hub.abort(id);
         }
-        hub.send(id, &request).ignore();
+        hub.send(id, request.head()).ignore();
         // Whatever is sent to it meanwhile must not come before the answer.
         hub.mute(id);
         let patience = dial.deadline.unwrap_or(self.options.close_timeout);
@@ -170,7 +175,7 @@ impl<A: Handler> Endpoint<A> {
             protocols: dial.protocols,
             #[cfg(feature = "deflate")]
             deflate,
-            request: Kept::own(request),
+            request,
             ticket: dial.ticket,
         };
         let stage = Stage::Asking(Box::new(asking));

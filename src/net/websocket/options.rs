@@ -13,7 +13,7 @@ pub struct Options {
     pub max_message: usize,
     /// How long a connection may be silent before it is pinged; after as long again it is taken for
     /// dead. So is a peer for which something waits, if it takes nothing of it in that time. Default
-    /// 25 s, as Engine.IO's ping interval. `None`: for ever.
+    /// 25 s, as Engine.IO's ping interval; a millisecond at least. `None`: for ever.
     pub ping_interval: Option<Duration>,
     /// How long the peer may take to answer our close, and a server to answer a client's handshake.
     /// Default 10 s, as the `websockets` of Python.
@@ -67,6 +67,12 @@ impl Options {
             client_no_context_takeover: forgets,
             ..Deflate::default()
         })
+    }
+
+    /// How often silence is looked into: with no time in between, that would be for ever.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        let interval = self.ping_interval?;
+        Some(interval.max(Duration::from_millis(1)))
     }
 
     pub(super) fn limits(&self) -> Limits {

@@ -17,7 +17,7 @@ const MOST_STALLS: u8 = 4;
 impl<A: Handler> Endpoint<A> {
     /// Looks after a connection from here on.
     pub(super) fn watch(&mut self, hub: &mut Hub, id: ConnId) {
-        let Some(interval) = self.options.ping_interval else {
+        let Some(interval) = self.options.interval() else {
             return;
         };
         // An interval that reaches beyond what instants can say is for ever.
@@ -41,7 +41,7 @@ impl<A: Handler> Endpoint<A> {
 
     /// Pings those who have been silent, and ends those who stay it.
     pub(super) fn look_after(&mut self, hub: &mut Hub) {
-        let Some(interval) = self.options.ping_interval else {
+        let Some(interval) = self.options.interval() else {
             return;
         };
         let now = hub.now();
