@@ -1,11 +1,13 @@
 //! Records that only somebody who holds the keys can make: what no library lets a peer say.
 
+use std::net::Shutdown;
+
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring::cipher_suite::TLS13_AES_256_GCM_SHA384;
 use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion};
-use switchboard::{CloseReason, Sent};
+use switchboard::{CloseReason, ConnId, Sent};
 
-use crate::far::{Far, VERSIONS, client_of};
+use crate::far::{Far, VERSIONS, client_of, post};
 use crate::near::{Near, echo};
 
 /// Half of a KeyUpdate, and the whole of it: RFC 8446, section 4.6.3.
@@ -67,9 +69,9 @@ fn tls9_records_against_the_rules_cost_their_connection_only() {
         for (kind, payload) in forged {
             records.append(&mut forger.record(*kind, payload));
         }
-        crate::far::post(&stream, &records);
+        post(&stream, &records);
         near.turns("the end of the connection", |near| {
-            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.shutdown(Shutdown::Write);
             near.reason(id).is_some()
         });
         assert_eq!(near.reason(id), Some(CloseReason::Tls));
@@ -85,6 +87,14 @@ fn broken(far: &mut Far) -> Vec<u8> {
     bytes
 }
 
+/// The error ends the connection.
+fn assert_told(near: &mut Near, far: &Far, id: ConnId) {
+    near.rest();
+    far.stream.shutdown(Shutdown::Write).unwrap();
+    near.turns("the end", |near| near.reason(id).is_some());
+    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+}
+
 /// They are given to the driver once, and not for as long as there is an error behind them.
 #[test]
 fn tls9_a_bad_record_behind_bytes_that_wait_for_more_is_told() {
@@ -97,11 +107,8 @@ fn tls9_a_bad_record_behind_bytes_that_wait_for_more_is_told() {
     }));
     let (mut far, id) = near.client();
     let bytes = broken(&mut far);
-    crate::far::post(&far.stream, &bytes);
-    near.rest();
-    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    near.turns("the end", |near| near.reason(id).is_some());
-    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+    post(&far.stream, &bytes);
+    assert_told(&mut near, &far, id);
 }
 
 #[test]
@@ -113,7 +120,7 @@ fn tls9_a_bad_record_behind_a_pause_is_told_when_that_has_ended() {
     }));
     let (mut far, id) = near.client();
     let bytes = broken(&mut far);
-    crate::far::post(&far.stream, &bytes);
+    post(&far.stream, &bytes);
     near.rest();
     for _ in 0..3 {
         near.hub().resume(id);
@@ -122,10 +129,7 @@ fn tls9_a_bad_record_behind_a_pause_is_told_when_that_has_ended() {
     }
     near.world.on_data = Some(Box::new(|_, _, data| data.len()));
     near.hub().resume(id);
-    near.rest();
-    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    near.turns("the end", |near| near.reason(id).is_some());
-    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+    assert_told(&mut near, &far, id);
 }
 
 /// The bytes before it are told, when nothing can be said any more: who sends until it is told not
@@ -140,9 +144,6 @@ fn tls9_behind_a_bad_record_no_send_is_taken() {
     }));
     let (mut far, id) = near.client();
     let bytes = broken(&mut far);
-    crate::far::post(&far.stream, &bytes);
-    near.rest();
-    far.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    near.turns("the end", |near| near.reason(id).is_some());
-    assert_eq!(near.reason(id), Some(CloseReason::Tls));
+    post(&far.stream, &bytes);
+    assert_told(&mut near, &far, id);
 }

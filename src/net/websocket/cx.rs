@@ -145,8 +145,8 @@ impl Cx<'_> {
     }
 
     /// Begins to close, or answers the peer's close: says why, sends nothing more, and waits for the
-    /// peer's own close. A pause ends by this. `on_close` follows when the connection has ended below, at the latest after
-    /// [`close_timeout`](super::Options::close_timeout) and
+    /// peer's own close. A pause ends by this. `on_close` follows when the connection has ended below,
+    /// at the latest after [`close_timeout`](super::Options::close_timeout) and
     /// [`linger`](crate::Limits::linger).
     pub fn close(&mut self, code: Code, reason: &str) {
         // Whom the application has ended otherwise can be told nothing.
